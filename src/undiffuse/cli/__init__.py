@@ -1,0 +1,1 @@
+"""The command line: thin. It parses, calls the API and shows what comes back."""

@@ -1,0 +1,57 @@
+"""`undiffuse PROMPT` and every other command. Nothing heavy is imported before it is needed."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from undiffuse import __version__
+from undiffuse.errors import UserError
+
+# Command -> (module, help line). Loaded when called, so that --help costs nothing.
+COMMANDS = {
+    "data": ("undiffuse.cli.data", "Build data sets."),
+    "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),
+}
+
+
+class Commands(click.Group):
+    """Loads commands when they are called; what is no command is a prompt to draw."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__)
+def cli() -> None:
+    """Draw pictures out of noise, steered by words: undiffuse "a red apple"."""
+
+
+def main() -> None:
+    """The program. Exit status 0, 1 for an interrupted run, 2 for what the user can mend."""
+    try:
+        cli.main(standalone_mode=False)
+    except UserError as error:
+        fail(str(error))
+    except click.ClickException as error:
+        fail(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("undiffuse: stopped", err=True)
+        sys.exit(1)
+
+
+def fail(message: str) -> None:
+    """One line on stderr, exit status 2."""
+    click.echo(f"undiffuse: {' '.join(message.split())}", err=True)
+    sys.exit(2)

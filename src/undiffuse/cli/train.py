@@ -1,0 +1,113 @@
+"""`undiffuse train ...`: train CLIP, the codec or the denoiser."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from undiffuse.errors import UserError
+
+if TYPE_CHECKING:
+    from undiffuse.training.loop import Run
+
+DATA = click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="Folder of tar shards."
+)
+OUT = click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="The run's folder."
+)
+
+
+@click.group()
+def command() -> None:
+    """Train CLIP, the codec or the denoiser. Killed anywhere, a run goes on from its folder."""
+
+
+def follow(run: "Run", look: Callable[["Run"], str], look_minutes: float = 5.0) -> None:
+    """Run to the end: progress on stderr, and every few minutes what `look` says of the model."""
+    from tqdm import tqdm
+
+    from undiffuse.training.loop import train
+
+    resumed = run.resume()
+    say = tqdm.write if sys.stderr.isatty() else click.echo
+    say(f"{'resumed at' if resumed else 'from'} step {run.step} of {run.steps}", file=sys.stderr)
+    looked = time.monotonic()
+    means: dict[str, float] = {}
+    bar = tqdm(total=run.steps, initial=run.step, unit="step", smoothing=0.02, mininterval=2.0)
+    for record in train(run):
+        for name, value in record.losses.items():
+            means[name] = 0.98 * means.get(name, value) + 0.02 * value
+        shown = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+        bar.set_postfix_str(f"{shown} grad {record.gradient:.2f} {record.speed:.0f}/s")
+        bar.update()
+        if record.skipped:
+            say(f"step {record.step} was not finite and was not applied", file=sys.stderr)
+        last = record.step == run.steps
+        if last or time.monotonic() - looked > 60.0 * look_minutes:
+            line = f"step {record.step} {run.seconds / 3600:.2f} h: {shown} | {look(run)}"
+            say(line, file=sys.stderr)
+            with (run.folder / "log.txt").open("a") as log:
+                log.write(line + "\n")
+            looked = time.monotonic()
+    bar.close()
+
+
+def seed_torch(seed: int, threads: int) -> None:
+    """Initial weights depend on the seed alone; steps on (seed, step)."""
+    import torch
+
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+
+
+@command.command()
+@DATA
+@OUT
+@click.option("--words", type=click.Path(path_type=Path), help="From `undiffuse data words`.")
+@click.option("--preset", type=click.Choice(["clip", "judge"]), default="clip", show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
+@click.option("--batch", type=click.IntRange(32), default=512, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--compile/--eager", "compiled", default=True, show_default=True)
+def clip(
+    data: Path,
+    out: Path,
+    words: Path | None,
+    preset: str,
+    steps: int,
+    batch: int,
+    threads: int,
+    compiled: bool,
+) -> None:
+    """Train CLIP's two encoders; writes OUT/clip.safetensors."""
+    from undiffuse.clip.model import Clip
+    from undiffuse.config import PRESETS, to_dict
+    from undiffuse.data.pictures import PictureSet
+    from undiffuse.training import clip as recipes
+    from undiffuse.training.export import clip_tokenizer, export_clip, look_at_clip
+    from undiffuse.training.loop import Run
+
+    config = PRESETS[preset]["clip"]
+    out.mkdir(parents=True, exist_ok=True)
+    everything = PictureSet.read(data)
+    train_rows = everything.rows(lambda record: record["split"] == "train")
+    table = recipes.read_words(words) if words else None
+    tokenizer = clip_tokenizer(out, everything, train_rows, table, config)
+    seed_torch(config.seed, threads)
+    model = Clip(config)
+    recipe = recipes.ClipRecipe(
+        model, tokenizer, everything.subset(train_rows), table, batch, compiled
+    )
+    settings: dict[str, Any] = {**to_dict(config), "batch": batch, "words": words is not None}
+    run = Run(
+        out, model, recipe.loss, steps, batch, config.seed, settings,
+        extra=recipe.tensors, restore_extra=recipe.restore,
+    )  # fmt: skip
+    if run.path.exists() and not (out / "tokenizer.json").exists():
+        raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
+    follow(run, lambda run: look_at_clip(run, tokenizer, everything))
+    click.echo(export_clip(run, tokenizer, out / "clip.safetensors"))

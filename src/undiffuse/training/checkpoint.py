@@ -1,0 +1,66 @@
+"""Everything a run needs to go on as if nothing had happened, in one safetensors file.
+
+No pickle: tensors by name, and the rest as JSON in the file's metadata.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from undiffuse.errors import UserError
+
+
+def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write the file whole or not at all: a kill at any moment leaves the old one or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(
+            {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
+            partial,
+            metadata={"undiffuse": json.dumps(meta)},
+        )
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata. Raises UserError when the file is missing or is not one of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["undiffuse"])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise UserError(f"{path} is not a weight file of undiffuse, or is broken") from error
+
+
+def flatten_optimizers(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:
+    """Optimiser state as named tensors: "optimizer.<which>.<parameter>.<key>"."""
+    tensors = {}
+    for which, optimizer in enumerate(optimizers):
+        for index, state in optimizer.state_dict()["state"].items():
+            for key, value in state.items():
+                tensors[f"optimizer.{which}.{index}.{key}"] = torch.as_tensor(value)
+    return tensors
+
+
+def restore_optimizers(optimizers: Iterable[Optimizer], tensors: dict[str, Tensor]) -> None:
+    """The inverse of `flatten_optimizers`; learning rates stay as they are."""
+    for which, optimizer in enumerate(optimizers):
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            head, *rest = name.split(".", 3)
+            if head == "optimizer" and int(rest[0]) == which:
+                state.setdefault(int(rest[1]), {})[rest[2]] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

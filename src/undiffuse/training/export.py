@@ -1,0 +1,98 @@
+"""From a run's averages to the weight files that ship, and looks at a run on its way."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from undiffuse.clip.model import Clip
+from undiffuse.clip.tokenizer import Tokenizer
+from undiffuse.config import ClipConfig, to_dict
+from undiffuse.data.captions import caption
+from undiffuse.data.pictures import PictureSet
+from undiffuse.runtime.weights import write_weights
+from undiffuse.training.augment import to_float
+from undiffuse.training.clip import WordTable
+from undiffuse.training.loop import Run
+from undiffuse.training.vocabulary import learn
+
+
+def averaged(run: Run, length: float) -> nn.Module:
+    """A copy of the run's model with the weights averaged over a relative length."""
+    import copy
+
+    model = copy.deepcopy(run.model)
+    average = run.ema.averages[run.ema.lengths.index(length)]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(average[name])
+    return model.eval()
+
+
+def arrays(model: nn.Module) -> dict[str, np.ndarray]:
+    """Parameters by name, as NumPy arrays."""
+    return {name: p.detach().float().numpy() for name, p in model.named_parameters()}
+
+
+def clip_tokenizer(
+    folder: Path,
+    pictures: PictureSet,
+    rows: np.ndarray,
+    table: WordTable | None,
+    config: ClipConfig,
+) -> Tokenizer:
+    """The run's tokenizer: read from its folder, or learned from captions and common words."""
+    path = folder / "tokenizer.json"
+    if path.exists():
+        return Tokenizer.from_json(path.read_text(), config.context)
+    rng = np.random.Generator(np.random.Philox(key=[0, 0]))
+    texts = [caption(pictures.records[row], rng).text for row in rows for _ in range(3)]
+    if table is not None:
+        texts += table.words * 2
+    # The bytes that end a word are added after learning; they must fit in the table too.
+    tokenizer = learn(texts, config.vocabulary - 512, config.context)
+    path.write_text(tokenizer.to_json())
+    return tokenizer
+
+
+def export_clip(run: Run, tokenizer: Tokenizer, path: Path, length: float = 0.05) -> str:
+    """Write CLIP's weights with configuration and tokenizer; returns the hash."""
+    model = averaged(run, length)
+    assert isinstance(model, Clip)
+    tensors = {k: v for k, v in arrays(model).items() if k != "log_word_scale"}
+    meta: dict[str, Any] = {
+        "kind": "clip",
+        "config": to_dict(model.config),
+        "tokenizer": tokenizer.to_json(),
+        "training": {"steps": run.step, "hours": run.seconds / 3600, "ema": length},
+    }
+    return write_weights(path, tensors, meta)
+
+
+@torch.no_grad()
+def look_at_clip(run: Run, tokenizer: Tokenizer, pictures: PictureSet) -> str:
+    """Names found from held-out pictures: how often among the first 1 and 5 of all names."""
+    model = averaged(run, 0.05)
+    assert isinstance(model, Clip)
+    plain = [r for r in pictures.records if r["group"] != "flags" and not r.get("composite")]
+    names = sorted({r["name"] for r in plain if not r["tone"]})
+    tokens = tokenizer(names)
+    text = model.encode_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.lengths))
+    shown = []
+    for split in ("held-out cell", "held-out concept", "evaluation"):
+        rows = pictures.rows(
+            lambda r, split=split: r["split"] == split and not r["tone"] and r["name"] in names
+            and not r.get("composite") and r["group"] != "flags"
+        )  # fmt: skip
+        if not len(rows):
+            continue
+        images = torch.cat(
+            [model.encode_image(to_float(pictures.pictures[part])) for part in np.array_split(rows, 8)]
+        )
+        top = (images @ text.T).topk(5).indices
+        right = torch.tensor([names.index(pictures.records[row]["name"]) for row in rows])
+        hits = top == right[:, None]
+        shown.append(f"{split} {hits[:, 0].float().mean():.3f}/{hits.any(1).float().mean():.3f}")
+    return ", ".join(shown)
