@@ -1,5 +1,6 @@
 """Configuration: one flat frozen dataclass per thing, and the presets, one row each."""
 
+import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
@@ -15,21 +16,52 @@ class ClipConfig:
 
     tower: str = "transformer"
     image_width: int = 256
-    image_depth: int = 6
+    image_depth: int = 4
     image_heads: int = 4
-    vocabulary: int = 16384
-    token_width: int = 128  # token vectors are stored this wide and widened by one matrix
+    vocabulary: int = 12288
+    token_width: int = 96  # token vectors are stored this wide and widened by one matrix
     text_width: int = 256
-    text_depth: int = 4
+    text_depth: int = 3
     text_heads: int = 4
     context: int = 32  # tokens, start and end included
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class CodecConfig:
+    """Pixels to latents and back. `widths`: channels at 32x32, 16x16 and 8x8."""
+
+    channels: int = 64
+    side: int = 4
+    widths: tuple[int, int, int] = (48, 96, 192)
+    latent_noise: float = 0.2  # the most that is added to latents while training
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """The denoising network, what it draws on and what it predicts."""
+
+    channels: int = 64
+    side: int = 4
+    width: int = 288
+    depth: int = 8
+    heads: int = 6
+    context: int = 4  # tokens made of the CLIP vector, beside the picture's
+    target: str = "x0"
+    schedule: str = "linear"
+    seed: int = 0
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "clip": {"clip": ClipConfig()},
+    "codec": {"codec": CodecConfig()},
+    "upscaler": {"codec": CodecConfig(channels=3, side=32)},
+    "denoiser": {"denoiser": DenoiserConfig()},
+    "pixels": {"denoiser": DenoiserConfig(channels=3, side=64, width=192, depth=6, heads=3)},
+    "small-pixels": {"denoiser": DenoiserConfig(channels=3, side=32, width=256, depth=8, heads=4)},
     # Another architecture and another seed: what it sees is not what the steering CLIP sees.
-    "judge": {"clip": ClipConfig(tower="conv", text_depth=3, seed=1)},
+    "judge": {"clip": ClipConfig(tower="conv", image_depth=3, seed=1)},
 }
 
 Config = TypeVar("Config")
@@ -37,7 +69,8 @@ Config = TypeVar("Config")
 
 def to_dict(config: Any) -> dict[str, Any]:
     """The configuration as plain data, for a weight file's metadata."""
-    return asdict(config)
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return plain
 
 
 def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:

@@ -111,3 +111,86 @@ def clip(
         raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
     follow(run, lambda run: look_at_clip(run, tokenizer, everything))
     click.echo(export_clip(run, tokenizer, out / "clip.safetensors"))
+
+
+@command.command()
+@DATA
+@OUT
+@click.option("--steps", type=click.IntRange(1), default=12000, show_default=True)
+@click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--compile/--eager", "compiled", default=True, show_default=True)
+@click.option("--preset", type=click.Choice(["codec", "upscaler"]), default="codec")
+def codec(
+    data: Path, out: Path, steps: int, batch: int, threads: int, compiled: bool, preset: str
+) -> None:
+    """Train the codec, pixels to latents and back; writes OUT/codec.safetensors."""
+    from undiffuse.config import PRESETS, to_dict
+    from undiffuse.data.pictures import PictureSet
+    from undiffuse.networks.codec import Codec
+    from undiffuse.training.codec import CodecRecipe
+    from undiffuse.training.export import export, look_at_codec
+    from undiffuse.training.loop import Run
+
+    config = PRESETS[preset]["codec"]
+    out.mkdir(parents=True, exist_ok=True)
+    everything = PictureSet.read(data)
+    train_rows = everything.rows(lambda record: record["split"] == "train")
+    seed_torch(config.seed, threads)
+    model = Codec(config)
+    recipe = CodecRecipe(model, everything.subset(train_rows), batch, compiled)
+    settings = {**to_dict(config), "batch": batch}
+    run = Run(out, model, recipe.loss, steps, batch, config.seed, settings, rate=1.5e-3)
+    held_out = everything.rows(lambda record: record["split"] == "held-out cell")
+    follow(run, lambda run: look_at_codec(run, everything.subset(held_out[:512])))
+    click.echo(export(run, "codec", out / "codec.safetensors", 0.05))
+
+
+@command.command()
+@DATA
+@OUT
+@click.option("--clip", "clip_path", type=click.Path(path_type=Path), required=True)
+@click.option("--codec", "codec_path", type=click.Path(path_type=Path), help="None: draw in pixels.")
+@click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="To look with.")
+@click.option("--preset", default="denoiser", show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=60000, show_default=True)
+@click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--compile/--eager", "compiled", default=True, show_default=True)
+@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+def denoiser(
+    data: Path,
+    out: Path,
+    clip_path: Path,
+    codec_path: Path | None,
+    judge_path: Path | None,
+    preset: str,
+    steps: int,
+    batch: int,
+    threads: int,
+    compiled: bool,
+    rate: float,
+) -> None:
+    """Train the denoiser on a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
+    from undiffuse.config import PRESETS, to_dict
+    from undiffuse.data.pictures import PictureSet
+    from undiffuse.networks.denoiser import DenoiserNetwork
+    from undiffuse.training.denoiser import DenoiserRecipe
+    from undiffuse.training.export import export
+    from undiffuse.training.frozen import Frozen
+    from undiffuse.training.loop import Run
+
+    config = PRESETS[preset]["denoiser"]
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = PictureSet.read(data, lambda record: record["split"] == "train")
+    seed_torch(config.seed, threads)
+    frozen = Frozen.load(clip_path, codec_path, judge_path)
+    cache = frozen.cache(pictures, lambda line: click.echo(line, err=True))
+    model = DenoiserNetwork(config)
+    recipe = DenoiserRecipe(model, pictures, cache, batch, compiled)
+    settings = {**to_dict(config), "batch": batch, "rate": rate, **frozen.hashes}
+    run = Run(
+        out, model, recipe.loss, steps, batch, config.seed, settings, rate=rate, muon_rate=rate
+    )
+    follow(run, lambda run: frozen.look(run, pictures), look_minutes=10.0)
+    click.echo(export(run, "denoiser", out / "denoiser.safetensors", 0.10, **frozen.hashes))

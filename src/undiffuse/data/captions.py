@@ -45,7 +45,7 @@ def style(text: str, family: str, rng: Generator) -> str:
     return TRAINED_STYLES[int(rng.integers(len(TRAINED_STYLES)))].format(text, family)
 
 
-def caption(record: dict, rng: Generator) -> Caption:
+def caption(record: dict, rng: Generator, styled_share: float = 0.3) -> Caption:
     """A caption of the picture, drawn by `rng`: its name, keywords, colour, tone, family."""
     kind = rng.random()
     concept: str = record["concept"]
@@ -64,7 +64,7 @@ def caption(record: dict, rng: Generator) -> Caption:
     if record["tone"] and rng.random() < 0.75:
         text = f"{text}, {record['tone']}" if rng.random() < 0.5 else f"{text} with {record['tone']}"
         required += words_of(record["tone"])
-    if rng.random() < 0.3:
+    if rng.random() < styled_share:
         text = style(text, record["family"], rng)
         required += words_of(record["family"])
     roll = rng.random()

@@ -1,7 +1,6 @@
 """The shapes set: drawn by a program, so that what a caption asks for can be checked exactly.
 
-A scene holds one to four like things, or two unlike ones and how the first lies to the second. The
-checker knows nothing of how a picture came about: it finds the things in the pixels and compares.
+The checker knows nothing of how a picture came about: it finds the things in the pixels alone.
 """
 
 from collections.abc import Iterator
@@ -28,17 +27,9 @@ COLOURS = {
 }
 SHAPES = ("circle", "square", "triangle", "diamond", "star", "heart", "cross", "ring")
 SIZES = {"small": 7.5, "large": 12.0}  # half the longer side of the box around a thing, pixels
-RELATIONS = {
-    "left of": (1, 0),
-    "right of": (-1, 0),
-    "above": (0, 1),
-    "below": (0, -1),
-}  # to the 2nd
-_COUNTS = ("a", "two", "three", "four")
-_GAP = 4.0  # pixels of ground between things: a blurred picture still shows them apart
-_SPECK = 20  # pixels; what is smaller is no thing
-_FIT = 0.8  # overlap with a shape from which on a thing is one
-_NOT_DRAWN = {"pink": (255, 165, 185), "brown": (125, 75, 40), "grey": (140, 140, 140)}
+RELATIONS = {"left of": (1, 0), "right of": (-1, 0), "above": (0, 1), "below": (0, -1)}  # a to b
+_EDGE = 0.3  # share of a colour from which on a pixel belongs to a thing
+_NAMES = COLOURS | {"pink": (255, 165, 185), "brown": (125, 75, 40), "grey": (140, 140, 140)}
 # sRGB light to cone responses to Oklab, bottosson.github.io/posts/oklab
 _CONES = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]])
 _OKLAB = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]])
@@ -46,17 +37,13 @@ _OKLAB = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing in a picture, around (x, y) in pixels from the top left corner."""
+    """One thing around (x, y), pixels from the top left; as seen, its shape may be "unknown"."""
 
     colour: str
     shape: str
     size: str
     x: float
     y: float
-
-    @property
-    def kind(self) -> tuple[str, str, str]:
-        return self.colour, self.shape, self.size
 
 
 @dataclass(frozen=True)
@@ -67,17 +54,15 @@ class Scene:
     relation: str | None = None
 
     def __post_init__(self) -> None:
-        kinds = {thing.kind for thing in self.things}
-        fits = len(kinds) == 1 and len(self.things) <= len(_COUNTS)
-        if self.relation is not None:
-            fits = len(kinds) == len(self.things) == 2 and self.relation in RELATIONS
-        if not fits or not kinds <= set(product(COLOURS, SHAPES, SIZES)):
-            raise ValueError(f"no scene: {kinds} x {len(self.things)}, relation {self.relation}")
+        kinds = len({(thing.colour, thing.shape, thing.size) for thing in self.things})
+        alike = kinds == 1 and len(self.things) <= 4 and self.relation is None
+        if not alike and not (kinds == len(self.things) == 2 and self.relation in RELATIONS):
+            raise ValueError(f"{kinds} kinds of {len(self.things)} things, {self.relation}")
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """For each property that the scene asks for, whether it is there; and all that was seen."""
+    """Of each property that a scene asks for, whether it is there; and all that was seen."""
 
     verdicts: dict[str, bool]
     seen: tuple[Thing, ...]
@@ -89,7 +74,7 @@ class CheckResult:
 
 @cache
 def _outlines() -> dict[str, np.ndarray]:
-    """(N, 2) corners of each shape, x to the right and y down, in a box of longer side 2 around 0."""
+    """(N, 2) corners of each shape, x right, y down; the box around is centred and 2 at most."""
     a = np.linspace(0, 2 * np.pi, 121)[:, None]
     rim = np.concatenate([np.sin(a), -np.cos(a)], 1)
     dip = -13 * np.cos(a) + 5 * np.cos(2 * a) + 2 * np.cos(3 * a) + np.cos(4 * a)
@@ -104,10 +89,7 @@ def _outlines() -> dict[str, np.ndarray]:
         "cross": np.concatenate([arm @ [(-y, x), (-x, -y)] for x, y in rim[:-1:30]]),
         "ring": np.concatenate([rim, 0.52 * rim[::-1]]),
     }
-    return {
-        shape: (2 * c - c.max(0) - c.min(0)) / np.ptp(c, axis=0).max()
-        for shape, c in corners.items()
-    }
+    return {k: (2 * c - c.max(0) - c.min(0)) / np.ptp(c, axis=0).max() for k, c in corners.items()}
 
 
 def draw_scene(scene: Scene) -> np.ndarray:
@@ -116,9 +98,8 @@ def draw_scene(scene: Scene) -> np.ndarray:
     canvas = Image.new("RGB", (SIDE * fine, SIDE * fine), "white")
     for thing in scene.things:
         corners = _outlines()[thing.shape] * SIZES[thing.size] + (thing.x, thing.y)
-        # Pillow counts from the middle of the first pixel
-        points = (corners * fine - 0.5).ravel().tolist()
-        ImageDraw.Draw(canvas).polygon(points, COLOURS[thing.colour])
+        points = corners * fine - 0.5  # Pillow counts from the middle of the first pixel
+        ImageDraw.Draw(canvas).polygon(points.ravel().tolist(), COLOURS[thing.colour])
     return np.array(canvas.reduce(fine).convert("RGBA"))
 
 
@@ -128,11 +109,11 @@ def caption(scene: Scene) -> str:
     if scene.relation is not None:
         return f"a {names[0]} {scene.relation} a {names[1]}"
     ending = "" if len(names) == 1 else "es" if names[0].endswith("s") else "s"
-    return f"{_COUNTS[len(names) - 1]} {names[0]}{ending}"
+    return f"{('a', 'two', 'three', 'four')[len(names) - 1]} {names[0]}{ending}"
 
 
 def _uniform(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """In [0, 1), from raw bits: of a generator's streams NumPy fixes only these for all versions."""
+    """In [0, 1), from raw bits: NumPy fixes no other stream of a generator across its versions."""
     bits = rng.bit_generator.random_raw(int(np.prod(shape)))
     return (bits >> np.uint64(11)).reshape(shape) * 2.0**-53
 
@@ -144,13 +125,12 @@ def _holds(relation: str, a: np.ndarray, b: np.ndarray, margin: float = 1.0) -> 
 
 
 def _places(rng: np.random.Generator, radii: np.ndarray, relation: str | None) -> np.ndarray:
-    """(N, 2) centres with ground between all boxes, and the relation plain to see."""
+    """(N, 2) centres, 4 pixels between any two boxes so that blur keeps them apart."""
     low = radii[:, None] + 1
-    apart = (radii[:, None] + radii + _GAP) * ~np.eye(len(radii), dtype=bool)
+    apart = (radii[:, None] + radii + 4) * (1 - np.eye(len(radii)))
     while True:
         tries = low + _uniform(rng, 256, len(radii), 2) * (SIDE - 2 * low)  # (T, N, 2)
-        between = np.abs(tries[:, :, None] - tries[:, None]).max(-1)  # (T, N, N)
-        fits = (between >= apart).all((1, 2))
+        fits = (np.abs(tries[:, :, None] - tries[:, None]).max(-1) >= apart).all((1, 2))
         if relation is not None:
             fits &= _holds(relation, tries[:, 0], tries[:, 1], margin=2.0)
         if fits.any():
@@ -158,24 +138,20 @@ def _places(rng: np.random.Generator, radii: np.ndarray, relation: str | None) -
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """One to four like things or, half of the time, two that differ in colour or shape or both."""
+    """One to four like things or, half of the time, two that differ in colour, shape or both."""
     looks = list(product(COLOURS, SHAPES, SIZES))
-    first, second, number, side = _uniform(rng, 4) * (len(looks), len(looks), 8, 4)
-    kinds, relation = [looks[int(first)]] * (int(number) % 4 + 1), None
-    if number >= 4:
-        # told apart by size alone, two things would rest on the weakest of the verdicts
-        others = [look for look in looks if look[:2] != kinds[0][:2]]
-        kinds = [kinds[0], others[int(second) % len(others)]]
-        relation = list(RELATIONS)[int(side)]
+    first, second, number, side = _uniform(rng, 4)
+    kinds, relation = [looks[int(first * len(looks))]] * (1 + int(number * 8) % 4), None
+    if number >= 0.5:
+        others = [look for look in looks if look[:2] != kinds[0][:2]]  # size alone is a weak sign
+        kinds, relation = [kinds[0], others[int(second * len(others))]], [*RELATIONS][int(side * 4)]
     places = _places(rng, np.array([SIZES[size] for *_, size in kinds]), relation).tolist()
-    things = (Thing(*kind, x, y) for kind, (x, y) in zip(kinds, places, strict=True))
-    return Scene(tuple(things), relation)
+    return Scene(tuple(Thing(*k, *at) for k, at in zip(kinds, places, strict=True)), relation)
 
 
 def scene_at(index: int, seed: int) -> Scene:
     """The scene of that index in the set of that seed, both in [0, 2**64)."""
-    key = np.array([seed, index], np.uint64)
-    return random_scene(np.random.Generator(np.random.Philox(key=key)))
+    return random_scene(np.random.Generator(np.random.Philox(key=seed << 64 | index)))
 
 
 def shapes_samples(count: int, seed: int) -> Iterator[Sample]:
@@ -187,21 +163,19 @@ def shapes_samples(count: int, seed: int) -> Iterator[Sample]:
 
 
 def look(picture: np.ndarray) -> tuple[Thing, ...]:
-    """The things in a picture (H, W, 3) uint8, the largest first, as if it were 64 pixels wide.
-
-    A shape may be "unknown", a colour also "pink", "brown" or "grey".
-    """
-    if picture.shape != (SIDE, SIDE, 3):
-        picture = np.array(Image.fromarray(picture).resize((SIDE, SIDE)))
-    ink = 255.0 - picture  # (H, W, 3); a soft edge on white has less of it, in the same direction
-    axes = 255.0 - np.array(list(COLOURS.values()))  # (K, 3)
-    nearest = (ink @ axes.T / np.linalg.norm(axes, axis=1)).argmax(-1)  # (H, W)
+    """The things in a picture (H, W, 3) uint8, largest first, as if it were 64 pixels a side."""
+    image = Image.fromarray(picture).convert("RGB").resize((SIDE, SIDE))
+    ink = 255.0 - np.array(image)  # (H, W, 3); a soft edge on white has less, in one direction
+    calm = 255.0 - np.array(image.filter(ImageFilter.BoxBlur(1)))
+    axes = 255.0 - np.array([*COLOURS.values()])  # (K, 3)
+    nearest = (calm @ axes.T / np.linalg.norm(axes, axis=1)).argmax(-1)  # (H, W)
     cover = (ink * axes[nearest]).sum(-1) / (axes[nearest] ** 2).sum(-1)
-    labels = _components(np.where(cover > 0.4, 1 + nearest, 0))
-    area = np.bincount(labels.ravel())
-    labels[area[labels] < _SPECK] = 0
-    kept = sorted(set(labels.flat) - {0}, key=lambda label: -area[label])
-    return tuple(_describe(ink, labels, label) for label in kept)
+    classes = np.where(cover > _EDGE, 1 + nearest, 0).astype(np.uint8)
+    labels, drawn = _components(classes), Image.fromarray(classes)
+    low, high = drawn.filter(ImageFilter.MinFilter(3)), drawn.filter(ImageFilter.MaxFilter(3))
+    # pixels off the rim: a speck, or the seam of two things that touch, has next to none
+    bulk = np.bincount(labels[np.array(low) == np.array(high)])
+    return tuple(_describe(ink, labels == k) for k in np.argsort(-bulk) if k and bulk[k] >= 9)
 
 
 def _components(classes: np.ndarray) -> np.ndarray:
@@ -218,28 +192,19 @@ def _components(classes: np.ndarray) -> np.ndarray:
             return labels[1:-1, 1:-1]
 
 
-def _describe(ink: np.ndarray, labels: np.ndarray, label: int) -> Thing:
-    """The thing that covers a region, its soft edge included."""
-    mask = labels == label
+def _describe(ink: np.ndarray, mask: np.ndarray) -> Thing:
     depth = np.linalg.norm(ink[mask], axis=1)
-    core = np.median(ink[mask][depth >= np.quantile(depth, 0.6)], axis=0)
-    near = np.array(Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(5)))
-    cover = np.clip(ink @ core / (core @ core), 0, 1) * near * np.isin(labels, (0, label))
-    patch, x, y = _patch(np.where(cover < 0.15, 0, cover))
-    overlap = {
-        shape: max(np.minimum(patch, t).sum() / np.maximum(patch, t).sum() for t in templates)
-        for shape, templates in _templates().items()
-    }
-    shape = max(overlap, key=overlap.__getitem__)
+    core = np.median(ink[mask][depth >= np.quantile(depth, 0.7)], axis=0)
+    cover = np.where(mask, np.clip(ink @ core / (core @ core), 0, 1), 0)
+    patch, x, y = _patch(cover)
+    fit = [np.minimum(patch, t).sum() / np.maximum(patch, t).sum() for t in _templates()]
+    shape = SHAPES[int(np.argmax(fit)) // 4] if max(fit) >= 0.75 else "unknown"
     reach = max((cover > 0.5).any(axis).sum() / 2 for axis in (0, 1))
     size = min(SIZES, key=lambda name: abs(np.log(reach / SIZES[name])))
-    return Thing(_name(255 - core), shape if overlap[shape] >= _FIT else "unknown", size, x, y)
-
-
-def _name(rgb: np.ndarray) -> str:
-    names = COLOURS | _NOT_DRAWN
-    lab = np.cbrt((np.array([rgb, *names.values()]) / 255) ** 2.2 @ _CONES.T) @ _OKLAB.T
-    return list(names)[int(np.linalg.norm(lab[1:] - lab[0], axis=1).argmin())]
+    lab = np.cbrt((np.array([255 - core, *_NAMES.values()]) / 255) ** 2.2 @ _CONES.T) @ _OKLAB.T
+    # hue says more than lightness: dark red is red
+    colour = [*_NAMES][np.linalg.norm((lab[1:] - lab[0]) * (0.4, 1, 1), axis=1).argmin()]
+    return Thing(colour, shape, size, x, y)
 
 
 def _patch(cover: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -254,39 +219,31 @@ def _patch(cover: np.ndarray) -> tuple[np.ndarray, float, float]:
 
 
 @cache
-def _templates() -> dict[str, list[np.ndarray]]:
-    """Patches of each shape, small and large, sharp and blurred as a model may draw them."""
-    patches: dict[str, list[np.ndarray]] = {shape: [] for shape in SHAPES}
+def _templates() -> list[np.ndarray]:
+    """Four patches of each shape: small and large, sharp and blurred as a model may draw them."""
+    patches = []
     for shape, size, blur in product(SHAPES, SIZES, (0.0, 1.4)):
         drawn = Image.fromarray(draw_scene(Scene((Thing("black", shape, size, 32, 32),))))
-        grey = np.array(drawn.convert("L").filter(ImageFilter.GaussianBlur(blur)), float)
-        patches[shape].append(_patch((255 - grey) / (255 - grey.min()))[0])
+        ink = 255.0 - np.array(drawn.convert("L").filter(ImageFilter.GaussianBlur(blur)))
+        patches.append(_patch(np.where(ink > _EDGE * ink.max(), ink / ink.max(), 0))[0])
     return patches
 
 
 def check(picture: np.ndarray, scene: Scene) -> CheckResult:
     """Compare a picture (H, W, 3) uint8 with what a scene's caption asks for; so not with places.
 
-    What is seen is matched with what is asked as well as can be, and a property holds if it does in
-    each match. What is missing or too much fails "count", what is missing "relation" too.
+    What is seen is matched with what is asked as well as can be. "colour", "shape" and "size" hold
+    if they do in every match; what is too much or missing fails "count", and missing "relation".
     """
-    seen = look(picture)
-    spare = (None,) * (len(scene.things) - len(seen))
-    verdicts = max(
-        (_compare(scene, parts) for parts in permutations(seen[:5] + spare, len(scene.things))),
-        key=lambda verdicts: sum(verdicts.values()),
-    )
-    return CheckResult(verdicts | {"count": len(seen) == len(scene.things)}, seen)
-
-
-def _compare(scene: Scene, parts: tuple[Thing | None, ...]) -> dict[str, bool]:
-    pairs = [(a.kind, b.kind) for a, b in zip(scene.things, parts, strict=True) if b is not None]
-    likes = [[asked == found for asked, found in zip(*pair, strict=True)] for pair in pairs]
-    verdicts = {
-        name: bool(likes) and all(like[k] for like in likes)
-        for k, name in enumerate(("colour", "shape", "size"))
-    }
-    if scene.relation is not None:
-        a, b = (np.array([p.x, p.y]) if p else None for p in parts)
-        verdicts["relation"] = None not in parts and bool(_holds(scene.relation, *places))
-    return verdicts
+    seen, due, options = look(picture), len(scene.things), list[tuple[int, int, dict[str, bool]]]()
+    for parts in permutations(seen[:5] + (None,) * (due - len(seen)), due):
+        pairs = [(a, b) for a, b in zip(scene.things, parts, strict=True) if b]
+        verdicts, likeness = {"count": len(seen) == due}, 0
+        for name in ("colour", "shape", "size"):
+            equal = [getattr(a, name) == getattr(b, name) for a, b in pairs]
+            verdicts[name], likeness = bool(equal) and all(equal), likeness + sum(equal)
+        if scene.relation is not None:
+            at = np.array([(b.x, b.y) for _, b in pairs])
+            verdicts["relation"] = len(at) == 2 and bool(_holds(scene.relation, *at))
+        options.append((likeness, sum(verdicts.values()), verdicts))
+    return CheckResult(max(options, key=lambda option: option[:2])[2], seen)

@@ -98,7 +98,7 @@ def find_shards(path: Path) -> list[Path]:
     """The shards in a folder, by name, or the one archive given. UserError where there is none."""
     found = [path] if path.is_file() else sorted(p for p in path.glob("[!.]*.tar") if p.is_file())
     if not found:
-        raise UserError(f"no *.tar shard in {path}: give another folder, or make one: undiffuse data")
+        raise UserError(f"no *.tar shard in {path}: give another, or make some by undiffuse data")
     return found
 
 

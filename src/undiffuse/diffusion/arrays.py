@@ -53,9 +53,7 @@ def check_array(argument: str, x: Array, like: Array | None = None) -> None:
 
 
 def check_cond(argument: str, cond: Array, x_t: Array, rows: tuple[int, ...]) -> None:
-    """UserError unless cond is None or (B, D), of x_t's kind, with B one of `rows`."""
-    if cond is None:
-        return
+    """UserError unless cond is (B, D), of x_t's kind, with B one of `rows`."""
     check_array(argument, cond)
     if kind(cond) != kind(x_t) or cond.ndim != 2 or cond.shape[0] not in rows:
         found = f"of {kind(cond)} with shape {tuple(cond.shape)}"

@@ -52,8 +52,7 @@ def _both(denoiser: Denoiser, x_t: Array, t: float, cond: Array, negative: Array
     return x0
 
 
-# uncond + scale (cond - uncond) = cond + (scale - 1) (cond - uncond): arXiv 2207.12598, on x0.
-# The band: arXiv 2404.07724.
+# uncond + scale (cond - uncond), arXiv 2207.12598, on x0; in a band of levels, arXiv 2404.07724
 # fmt: off
 def guided(denoiser: Denoiser, scale: float, *, negative: Array = None,
            band: tuple[float, float] = (0.0, 1.0), eta: float = 1.0,

@@ -9,18 +9,16 @@ from undiffuse.diffusion.arrays import Array, whole
 from undiffuse.errors import UserError
 
 
-# Philox-4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") has no state: seed
-# and index are its key, the step is in its counter. Then Box and Muller (1958): for u1, u2 uniform,
-# sqrt(-2 ln u1) (cos 2 pi u2, sin 2 pi u2) is standard normal. NumPy promises Philox's bits for
-# ever, its own stream of normals only within a version.
+# Philox-4x64 (Salmon et al. 2011) of key and counter: NumPy promises its bits for ever, and normals
+# only within a version. Box and Muller (1958): for u1, u2 uniform,
+# sqrt(-2 ln u1) (cos 2 pi u2, sin 2 pi u2) is standard normal.
 def noise(seed: int, index: int, step: int, shape: Sequence[int]) -> np.ndarray:
     """Standard normal noise of one picture at one step: float32, of the given shape (C, H, W).
 
     Step 0 is what drawing starts from, step k >= 1 the fresh noise of step k (`Step.index`). The
-    bits are the same everywhere; logarithm and cosine, in float64, may differ between processors
-    in the last place: rounded to float32, that is seen in about one value in 10^8.
-
-    UserError unless seed, index and step are whole numbers in [0, 2**64).
+    bits are the same everywhere; logarithm and cosine, in float64, may differ between processors in
+    the last place, which rounding to float32 shows in about one value in 10^8 at most. UserError
+    unless seed, index and step are whole numbers in [0, 2**64).
     """
     key = [whole("seed", seed, 0, 2**64), whole("index", index, 0, 2**64)]
     counter = [0, whole("step", step, 0, 2**64), 0, 0]  # the lowest word counts blocks in a step

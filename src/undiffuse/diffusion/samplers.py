@@ -10,7 +10,6 @@ fresh     index -> new noise, as `noise_source` makes it: called for those of th
 
 Nothing is clamped. UserError, as the first step is asked for, if arguments do not fit each other,
 and later if a denoiser gives NaN or infinity. Several names are one thing:
-
   euler  =  ddim, eta 0  =  blend, freshness 0  =  dpmpp_2m, warmup of all steps
   ddpm   =  ddim, eta 1;    previous  =  ddpm with zeros for fresh noise
 """
@@ -25,10 +24,6 @@ from typing import TypeAlias
 from undiffuse.diffusion.arrays import Array, Denoiser, check_array, check_cond, whole, within
 from undiffuse.diffusion.schedule import Schedule, posterior_std
 from undiffuse.errors import UserError
-
-Cond: TypeAlias = Array | None
-Fresh: TypeAlias = Callable[[int], Array] | None
-Grid: TypeAlias = Sequence[float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +40,9 @@ class Step:
     x0: Array = None  # (B, ...) the denoiser's prediction at t
 
 
+Cond: TypeAlias = Array | None
+Fresh: TypeAlias = Callable[[int], Array] | None
+Grid: TypeAlias = Sequence[float]
 Steps: TypeAlias = Iterator[Step]
 Plan: TypeAlias = list[tuple[Step, tuple[float, float], tuple[float, float]]]
 
@@ -54,8 +52,9 @@ def _begin(noise: Array, cond: Cond, schedule: Schedule, times: Grid) -> tuple[A
     check_array("noise", noise)
     if noise.ndim < 2:
         raise UserError(f"noise has shape {tuple(noise.shape)}: give a batch, (B, C, H, W)")
-    check_cond("cond", cond, noise, rows=(noise.shape[0],))
-    grid = [within("times", float(t), 0.0, 1.0) for t in times]
+    if cond is not None:
+        check_cond("cond", cond, noise, rows=(noise.shape[0],))
+    grid = [within("times", t, 0.0, 1.0) for t in times]
     if len(grid) < 2 or any(s >= t for t, s in pairwise(grid)):
         raise UserError(f"times={grid}: give two levels or more, each below the one before it")
     at = {t: schedule.shares(t) for t in grid}
@@ -146,11 +145,9 @@ def heun(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, ti
         x = alpha_s * x0 + sigma_s * eps
         if sigma_s > 0.0 and (alpha_t > 0.0 or not schedule.curved):
             x0_s = _predict(denoiser, x, step.s, cond)
-            turn = (x - alpha_s * x0_s) / sigma_s - eps
-            if schedule.curved:
-                length = sigma_s - sigma_t * (alpha_s / alpha_t)
-            else:
-                length, turn = sigma_s - sigma_t, turn - (x0_s - x0)
+            eps_s = (x - alpha_s * x0_s) / sigma_s
+            turn = eps_s - eps if schedule.curved else (eps_s - x0_s) - (eps - x0)
+            length = sigma_s - sigma_t * (alpha_s / alpha_t if schedule.curved else 1.0)
             x = x + (0.5 * length) * turn
         yield replace(step, x_t=x, x0=x0)
 
@@ -186,7 +183,8 @@ def previous(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule
     """The old way: predict the picture one step less noisy, feed it back, repeat.
 
     With a network that predicts 'previous', and times `even(chain)`, each x_t is its output; else
-    the output the denoiser stands for. It is DDPM without its noise, and drifts to the mean.
+    what it would say. It is DDPM without its noise, and where alpha(1) is 0, so that pure noise
+    tells nothing of the step before, every noise ends in one and the same picture.
     """
     return ddpm(denoiser, noise, cond, schedule=schedule, times=times, fresh=lambda _: noise * 0.0)
 

@@ -9,6 +9,7 @@ import numpy as np
 from undiffuse.diffusion.arrays import Times, elementwise, whole, within
 from undiffuse.errors import UserError
 
+# fmt: off
 
 @dataclass(frozen=True)
 class Schedule:
@@ -44,9 +45,9 @@ class Schedule:
         return self.inverse(within("ratio", ratio, 0.0, end))
 
 
-# alpha = 1 - t, sigma = t: the blend. Rectified flow, arXiv 2209.03003.
+# alpha = 1 - t, sigma = t: arXiv 2209.03003 (rectified flow)
 def linear_schedule() -> Schedule:
-    """The straight line from picture to noise. The default."""
+    """The blend, a straight line from picture to noise. The default."""
     return Schedule("linear", False, lambda t: 1.0 - t, lambda t: t, lambda r: r / (1.0 + r))
 
 
@@ -59,12 +60,10 @@ def cosine_schedule(offset: float = 0.008) -> Schedule:
     # cos a = sin(pi/2 - a), and 1 - cos^2 a / cos^2 b = sin(a - b) sin(a + b) / cos^2 b: exact
     # zeros at either end, and no cancellation near them.
     return Schedule(
-        "cosine",
-        True,
+        "cosine", True,
         lambda t: np.sin((1.0 - t) * scale) / math.cos(first),
         lambda t: (np.sin(t * scale) * np.sin(t * scale + 2 * first)) ** 0.5 / math.cos(first),
-        lambda r: max(0.0, 1.0 - math.asin(math.cos(first) / math.hypot(1.0, r)) / scale),
-    )
+        lambda r: max(0.0, 1.0 - math.asin(math.cos(first) / math.hypot(1.0, r)) / scale))
 
 
 # alpha^2 = prod_{i <= n} (1 - beta_i), beta linear in i: arXiv 2006.11239, sections 2 and 4.
@@ -73,12 +72,10 @@ def ddpm_schedule(first: float = 1e-4, last: float = 0.02, steps: int = 1000) ->
     knots = np.arange(steps + 1) / steps
     fall = np.concatenate([[0.0], np.cumsum(-np.log1p(-np.linspace(first, last, steps)))])
     return Schedule(
-        "ddpm",
-        True,
+        "ddpm", True,
         lambda t: np.exp(-0.5 * np.interp(t, knots, fall)),
         lambda t: np.sqrt(-np.expm1(-np.interp(t, knots, fall))),
-        lambda r: float(np.interp(math.log1p(r**2), fall, knots)),
-    )
+        lambda r: float(np.interp(math.log1p(r**2), fall, knots)))
 
 
 SCHEDULES = {s.name: s for s in (linear_schedule(), cosine_schedule(), ddpm_schedule())}
@@ -107,9 +104,8 @@ def shifted(steps: int, shift: float, *, start: float = 1.0) -> tuple[float, ...
 
 # sigma_i = (max^(1/rho) + i / (steps - 1) (min^(1/rho) - max^(1/rho)))^rho, and 0 at the end:
 # arXiv 2206.00364 (EDM), equation 5; EDM's sigma is sigma / alpha here.
-def edm(
-    steps: int, schedule: Schedule, *, most: float = 80.0, least: float = 0.002, rho: float = 7.0
-) -> tuple[float, ...]:
+def edm(steps: int, schedule: Schedule, *, most: float = 80.0, least: float = 0.002,
+        rho: float = 7.0) -> tuple[float, ...]:
     """EDM's levels: sigma / alpha from `most` to `least`, then 0. On the linear schedule
     t = sigma / (1 + sigma), from 0.988 down. UserError where the schedule ends below `most`."""
     if not 0.0 < least < most or not rho > 0.0:

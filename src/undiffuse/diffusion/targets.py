@@ -28,6 +28,7 @@ EPS_START = 0.995  # at t = 1 alpha is 0 and eps says nothing of the picture: st
 
 def mix(schedule: Schedule, x0: Array, noise: Array, t: Times) -> Array:
     """x_t = alpha_t x0 + sigma_t noise: of x0's shape (B, ...), for t a float or (B,)."""
+    check_array("x0", x0)
     check_array("noise", noise, like=x0)
     alpha, sigma = schedule.shares(in_float64(t))
     return per_picture(alpha, x0) * x0 + per_picture(sigma, x0) * noise
@@ -79,6 +80,7 @@ def target(name: str, schedule: Schedule, x0: Array, noise: Array, t: Times, *,
     result is drawn from q(x_s | x_t, x0), so that x_t and x_s belong to one Markov chain.
     UserError for an unknown name, and for arrays or t that do not fit.
     """
+    check_array("x0", x0)
     check_array("noise", noise, like=x0)
     values = in_float64(t)
     p, q = named(TARGETS, name, "target")(schedule, values, chain)
@@ -92,14 +94,14 @@ def target(name: str, schedule: Schedule, x0: Array, noise: Array, t: Times, *,
 
 # With o = p x0 + q eps and d = p sigma - q alpha (|d|: sigma for x0, alpha for eps, 1 for v),
 #     p' x0 + q' eps = ((p' sigma - q' alpha) o + (q' p - p' q) x_t) / d
-def convert(
-    have: str, want: str, schedule: Schedule, output: Array, x_t: Array, t: Times, *, chain: int = 0
-) -> Array:
+def convert(have: str, want: str, schedule: Schedule, output: Array, x_t: Array, t: Times, *,
+            chain: int = 0) -> Array:
     """A prediction of `have` at x_t as one of `want` (of 'previous', its mean): (B, ...).
 
     Rounding is enlarged by 1 / |d|. UserError where d is 0 (eps at t = 1 on the linear and cosine
     schedules, x0 at t = 0), and as in `target`.
     """
+    check_array("x_t", x_t)
     check_array("output", output, like=x_t)
     values = in_float64(t)
     p, q = named(TARGETS, have, "target")(schedule, values, chain)
@@ -115,9 +117,8 @@ def convert(
     return per_picture(own, x_t) * output + per_picture(rest, x_t) * x_t
 
 
-def to_x0(
-    name: str, schedule: Schedule, output: Array, x_t: Array, t: Times, *, chain: int = 0
-) -> Array:
+def to_x0(name: str, schedule: Schedule, output: Array, x_t: Array, t: Times, *,
+          chain: int = 0) -> Array:
     """The clean picture that a prediction of `name` at x_t stands for: `convert` to 'x0'."""
     return convert(name, "x0", schedule, output, x_t, t, chain=chain)
 

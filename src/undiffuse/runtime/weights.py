@@ -37,7 +37,7 @@ def write_weights(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, An
     """
     halves = {}
     for name, tensor in sorted(tensors.items()):
-        half = np.ascontiguousarray(tensor, np.float32).astype(np.float16)
+        half = np.asarray(tensor, np.float32, order="C").astype(np.float16)
         if not np.isfinite(half).all():
             raise UserError(f"weight {name} is not finite in float16: was training unstable?")
         halves[name] = half

@@ -89,10 +89,49 @@ def look_at_clip(run: Run, tokenizer: Tokenizer, pictures: PictureSet) -> str:
         if not len(rows):
             continue
         images = torch.cat(
-            [model.encode_image(to_float(pictures.pictures[part])) for part in np.array_split(rows, 8)]
+            [
+                model.encode_image(to_float(pictures.pictures[part]))
+                for part in np.array_split(rows, 8)
+            ]
         )
         top = (images @ text.T).topk(5).indices
         right = torch.tensor([names.index(pictures.records[row]["name"]) for row in rows])
         hits = top == right[:, None]
         shown.append(f"{split} {hits[:, 0].float().mean():.3f}/{hits.any(1).float().mean():.3f}")
     return ", ".join(shown)
+
+
+def export(run: Run, kind: str, path: Path, length: float, **more: Any) -> str:
+    """Write a codec's or a denoiser's averaged weights; returns the hash."""
+    model: Any = averaged(run, length)
+    training = {"steps": run.step, "hours": run.seconds / 3600, "ema": length}
+    meta = {"kind": kind, "config": to_dict(model.config), "training": training, **more}
+    return write_weights(path, arrays(model), meta)
+
+
+@torch.no_grad()
+def look_at_codec(run: Run, pictures: PictureSet) -> str:
+    """Signal to noise on pictures that are not trained on, clean and with noise on the latents."""
+    model: Any = averaged(run, 0.05)
+    pixels = to_float(pictures.pictures)
+    latents = model.encode(pixels)
+    noise = torch.from_numpy(
+        np.random.Generator(np.random.Philox(key=[0, 0])).standard_normal(latents.shape, "float32")
+    )
+    shown = []
+    for level in (0.0, 0.1, 0.3):
+        decoded = model.decode(latents + level * noise).clamp(-1, 1)
+        error = (decoded - pixels).square().mean((1, 2, 3))
+        shown.append(f"noise {level}: {(10 * torch.log10(4.0 / error)).mean():.2f} dB")
+        pairs = torch.stack([pixels[:64], decoded[:64]], 1).flatten(0, 1)
+        save_sheet(pairs, run.folder / f"held-out-{level}.png")
+    return ", ".join(shown)
+
+
+def save_sheet(pixels: torch.Tensor, path: Path, columns: int = 16) -> None:
+    """A grid of pictures `(B, 3, H, W)` in [-1, 1], cut to a full last row."""
+    from PIL import Image
+
+    shown = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    rows = [np.concatenate(list(shown[i : i + columns]), 1) for i in range(0, len(shown), columns)]
+    Image.fromarray(np.concatenate(rows)).save(path)

@@ -1,0 +1,78 @@
+"""The report: JSON for machines, a Markdown table for people."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from undiffuse.errors import UserError
+from undiffuse.evaluation.statistics import Figure
+
+MARK = {True: "yes", False: "**no**", None: ""}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures, and what they depend on: hashes, settings, the data, the machine."""
+
+    figures: Sequence[Figure]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Every figure with its count, interval, bounds and real value."""
+        content = {**self.about, "figures": [figure.to_dict() for figure in self.figures]}
+        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        """A table with the bounds beside each figure, and whether they are kept."""
+        rows = [("figure", "value", "95% interval", "count", "real", "at least / most", "reached")]
+        rows += [_row(figure) for figure in self.figures]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [" | ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows]
+        lines.insert(1, " | ".join("-" * width for width in widths))
+        about = [f"{name}: {value}" for name, value in self.about.items()]
+        return "\n".join([*(f"| {line} |" for line in lines), "", *about]) + "\n"
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    shown = _percent if figure.unit == "share" else _plain
+    bounds = [
+        f"{sign} {shown(bound)}"
+        for sign, bound in (("≥", figure.at_least), ("≤", figure.at_most))
+        if bound is not None
+    ]
+    name = figure.name if figure.unit == "share" else f"{figure.name} ({figure.unit})"
+    return (
+        name,
+        shown(figure.value),
+        f"{shown(figure.low)} to {shown(figure.high)}",
+        str(figure.count),
+        "" if figure.real is None else shown(figure.real),
+        ", ".join(bounds),
+        MARK[figure.passed],
+    )
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f}%"
+
+
+def _plain(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all. UserError where that can't be done."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        if partial.exists():
+            partial.unlink()

@@ -1,0 +1,134 @@
+"""What CLIP's space knows: held-out pictures, words that no caption holds, analogies."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from undiffuse.data.names import TONES
+from undiffuse.data.split import unit_hash
+from undiffuse.errors import UserError
+from undiffuse.evaluation.material import CELL, CONCEPT, EVALUATION, Material
+from undiffuse.evaluation.protocols import Encoder, Vectors, encode_pictures, encode_texts
+from undiffuse.evaluation.retrieval import ranks
+from undiffuse.evaluation.statistics import Figure, mean_figure
+
+ANALOGIES = 200  # of each kind at most, by hash
+Analogy = tuple[str, str, str, str]  # (a, b, c, d): a - b + c = d
+
+
+def retrieval_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
+    """How often a picture that was never trained on finds its name among all names."""
+    names = encode_texts(encoder, material.names)
+    note = f"among {len(material.names)} names"
+    for split in (CELL, CONCEPT, EVALUATION):
+        rows = material.plain_rows(split)
+        if not len(rows):
+            continue
+        vectors = encode_pictures(encoder, material.pictures.pictures[rows])
+        place = ranks(vectors, names, material.right_names(rows))
+        for first in (1, 5):
+            target = 0.75 if (split, first) == (CELL, 5) else None
+            title = f"name of a picture@{first}, {split}"
+            yield mean_figure(title, place < first, seed, at_least=target, note=note)
+
+
+def read_synonyms(path: Path) -> dict[str, list[str]]:
+    """Word -> right names. Raises UserError when the file is missing or something else."""
+    try:
+        table = json.loads(path.read_text())
+        return {str(word): [str(name) for name in right] for word, right in table.items()}
+    except FileNotFoundError as error:
+        raise UserError(f"there is no list of synonyms {path}: give one with --synonyms") from error
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(f'{path} is no list of synonyms: {{"word": ["name"]}} is due') from error
+
+
+def synonym_figures(
+    material: Material, encoder: Encoder, synonyms: Mapping[str, Sequence[str]], seed: int = 0
+) -> Iterator[Figure]:
+    """Words in no caption and no word list: is a right name among the 5 nearest of all names?
+
+    Text against text, then against pictures, which is what steering will rest on: each name stands
+    for the mean vector of its training pictures.
+    """
+    index = material.name_index
+    asked = [word for word, right in synonyms.items() if any(name in index for name in right)]
+    if not asked:
+        return
+    right = [[index[name] for name in synonyms[word] if name in index] for word in asked]
+    vectors = encode_texts(encoder, asked)
+    hits = ranks(vectors, encode_texts(encoder, material.names), right) < 5
+    note = f"among {len(material.names)} names"
+    yield mean_figure("synonyms@5", hits, seed, at_least=0.5, note=note)
+    single = np.array([" " not in word for word in asked])
+    for part, chosen in (("single words", single), ("several words", ~single)):
+        if chosen.any():
+            yield mean_figure(f"synonyms@5, {part}", hits[chosen], seed)
+    named = [i for i, vector in enumerate(centres := _centres(material, encoder)) if vector.any()]
+    back = {old: new for new, old in enumerate(named)}
+    kept = [[back[name] for name in names if name in back] for names in right]
+    rows = [i for i, names in enumerate(kept) if names]
+    if rows:
+        hits = ranks(vectors[rows], centres[named], [kept[i] for i in rows]) < 5
+        yield mean_figure("synonyms@5, by pictures", hits, seed, note=f"among {len(named)} names")
+
+
+def _centres(material: Material, encoder: Encoder) -> Vectors:
+    """`(names, 512)`: the mean vector of each name's training pictures; zeros where it has none."""
+    rows = material.plain_rows("train")
+    sums = np.zeros((len(material.names), 512), np.float32)
+    if len(rows):
+        vectors = encode_pictures(encoder, material.pictures.pictures[rows])
+        np.add.at(sums, [right[0] for right in material.right_names(rows)], vectors)
+    return _unit(sums)
+
+
+def analogies(names: Sequence[str]) -> dict[str, list[Analogy]]:
+    """Cases by kind, at most `ANALOGIES` of each:
+
+    - man : woman, "woman X" - "woman" + "man" = "man X";
+    - professions, "man X" - "man Y" + "woman Y" = "woman X";
+    - skin tones, "X, TONE" - "X" + "Y" = "Y, TONE".
+    """
+    have = set(names)
+    jobs = [n.removeprefix("man ") for n in sorted(have) if n.startswith("man ")]
+    jobs = [job for job in jobs if f"woman {job}" in have]
+    gender = [(f"woman {x}", "woman", "man", f"man {x}") for x in jobs]
+    crossed: list[Analogy] = []
+    tones: list[Analogy] = []
+    for x in jobs:
+        y = min(jobs, key=lambda other, x=x: unit_hash("crossed", x, other) + (other == x))
+        if y != x:
+            crossed.append((f"man {x}", f"man {y}", f"woman {y}", f"woman {x}"))
+            tone = TONES[1 + int(unit_hash("tone", x) * (len(TONES) - 1))]
+            tones.append((f"man {x}, {tone}", f"man {x}", f"woman {y}", f"woman {y}, {tone}"))
+    kinds = {"man : woman": gender, "professions": crossed, "skin tones": tones}
+    return {
+        kind: sorted(cases, key=lambda case: unit_hash("analogy", *case))[:ANALOGIES]
+        for kind, cases in kinds.items()
+        if cases
+    }
+
+
+def analogy_figures(names: Sequence[str], encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
+    """How often a - b + c is nearest to d, a, b and c themselves left out (Mikolov et al. 2013).
+
+    Candidates are all names, for skin tones also each person of the cases in every tone.
+    """
+    for kind, cases in analogies(names).items():
+        toned = {text for case in cases for text in (case[1], case[2])} if "tone" in kind else set()
+        texts = [*names, *(f"{text}, {tone}" for text in sorted(toned) for tone in TONES[1:])]
+        index = {text: i for i, text in enumerate(texts)}
+        vectors = encode_texts(encoder, texts)
+        a, b, c, d = (np.array([index[case[i]] for case in cases]) for i in range(4))
+        similarity = _unit(vectors[a] - vectors[b] + vectors[c]) @ vectors.T
+        for given in (a, b, c):
+            similarity[np.arange(len(cases)), given] = -np.inf
+        hits = similarity.argmax(1) == d
+        yield mean_figure(f"analogies@1, {kind}", hits, seed, note=f"among {len(texts)} texts")
+
+
+def _unit(rows: Vectors) -> Vectors:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

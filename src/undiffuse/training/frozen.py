@@ -1,0 +1,176 @@
+"""What the frozen networks say of every training picture, computed once before the denoiser trains."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator, Philox
+from torch import Tensor, nn
+
+from undiffuse import diffusion
+from undiffuse.clip.model import Clip
+from undiffuse.clip.tokenizer import Tokenizer
+from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, from_dict
+from undiffuse.data.captions import caption
+from undiffuse.data.pictures import PictureSet
+from undiffuse.data.split import unit_hash
+from undiffuse.errors import UserError
+from undiffuse.networks.codec import Codec
+from undiffuse.networks.denoiser import DenoiserNetwork
+from undiffuse.runtime.weights import Weights, read_weights
+from undiffuse.training.augment import moved, to_float
+from undiffuse.training.denoiser import Cache
+from undiffuse.training.export import averaged, save_sheet
+from undiffuse.training.loop import Run
+
+CAPTIONS, VARIANTS = 8, 4
+STYLED_SHARE = 0.6  # of captions that name the family: a bare prompt is given one when drawing
+MOVE = 0.3  # of CLIP's augmentation: enough against copying, too little to be seen
+BATCH = 512
+KINDS: dict[str, tuple[Any, Any]] = {
+    "clip": (Clip, ClipConfig),
+    "codec": (Codec, CodecConfig),
+    "denoiser": (DenoiserNetwork, DenoiserConfig),
+}
+
+
+def load_module(path: Path, kind: str) -> tuple[Any, Weights]:
+    """The torch module of a weight file, in float32, and the file's own record.
+
+    Raises UserError when the file's tensors are not those of its configuration.
+    """
+    weights = read_weights(path, kind)
+    module, config = KINDS[kind]
+    model: nn.Module = module(from_dict(config, weights.meta["config"]))
+    wanted = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    found = {name: tensor.shape for name, tensor in weights.tensors.items()}
+    if wanted != found:
+        odd = sorted(set(wanted.items()) ^ set(found.items()))[0]
+        raise UserError(f"{path} does not fit its own configuration: {odd[0]} {odd[1]}")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.from_numpy(weights.tensors[name]))
+    return model.eval().requires_grad_(False), weights
+
+
+def build_cache(
+    pictures: PictureSet,
+    clip: Clip,
+    tokenizer: Tokenizer,
+    encode: Callable[[Tensor], Tensor],
+    say: Callable[[str], None],
+) -> Cache:
+    """Latents (or pixels) of `VARIANTS` movements of each picture, `CAPTIONS` vectors of captions
+    and the picture's own vector, all float16.
+    """
+    count = len(pictures.records)
+    say(f"encoding {count} pictures {VARIANTS} times")
+    variants = []
+    with torch.inference_mode():
+        for variant in range(VARIANTS):
+            rng = Generator(Philox(key=[variant, count]))
+            parts = []
+            for start in range(0, count, BATCH):
+                pixels = to_float(pictures.pictures[start : start + BATCH])
+                parts.append(encode(moved(pixels, rng, MOVE) if variant else pixels).half())
+            variants.append(torch.cat(parts))
+        say(f"encoding {CAPTIONS} captions of each")
+        vectors = []
+        for which in range(CAPTIONS):
+            rng = Generator(Philox(key=[1000 + which, count]))
+            texts = [caption(record, rng, STYLED_SHARE).text for record in pictures.records]
+            vectors.append(_embed(clip, tokenizer, texts))
+        own = torch.cat(
+            [
+                clip.encode_image(to_float(pictures.pictures[start : start + BATCH])).half()
+                for start in range(0, count, BATCH)
+            ]
+        )
+    return Cache(torch.stack(variants), torch.stack(vectors, 1), own)
+
+
+def _embed(clip: Clip, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
+    """Vectors of many texts, like lengths together so that little is padded: `(N, 512)` float16."""
+    tokens = tokenizer(texts)
+    order = np.argsort(tokens.lengths, kind="stable")
+    out = torch.empty(len(texts), 512, dtype=torch.float16)
+    for start in range(0, len(texts), BATCH):
+        rows = order[start : start + BATCH]
+        longest = int(tokens.lengths[rows].max())
+        ids = torch.from_numpy(tokens.ids[rows, :longest])
+        out[torch.from_numpy(rows)] = clip.encode_text(
+            ids, torch.from_numpy(tokens.lengths[rows])
+        ).half()
+    return out
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The networks that a denoiser is trained against, and the judge that looks at its pictures."""
+
+    clip: Clip
+    tokenizer: Tokenizer
+    codec: Codec | None
+    judge: Clip | None
+    judge_tokenizer: Tokenizer | None
+    hashes: dict[str, str]
+
+    @classmethod
+    def load(cls, clip: Path, codec: Path | None, judge: Path | None) -> "Frozen":
+        """From weight files. Raises UserError when one is not what it should be."""
+        model, weights = load_module(clip, "clip")
+        hashes = {"clip": weights.hash}
+        decoder = other = other_tokenizer = None
+        if codec is not None:
+            decoder, codec_weights = load_module(codec, "codec")
+            hashes["codec"] = codec_weights.hash
+        if judge is not None:
+            other, judge_weights = load_module(judge, "clip")
+            other_tokenizer = _tokenizer(judge_weights)
+        return cls(model, _tokenizer(weights), decoder, other, other_tokenizer, hashes)
+
+    def cache(self, pictures: PictureSet, say: Callable[[str], None]) -> Cache:
+        """`build_cache` in what the denoiser draws in."""
+        encode = self.codec.encode if self.codec is not None else lambda pixels: pixels
+        return build_cache(pictures, self.clip, self.tokenizer, encode, say)
+
+    @torch.inference_mode()
+    def look(self, run: Run, pictures: PictureSet, count: int = 192, guidance: float = 3.0) -> str:
+        """Draw names with the averaged weights into a sheet; how many the judge finds again."""
+        model: Any = averaged(run, 0.05)
+        plain = {r["name"] for r in pictures.records if not r.get("composite") and not r["tone"]
+                 and r["group"] != "flags"}  # fmt: skip
+        names = sorted(plain)
+        asked = sorted(names, key=lambda name: unit_hash("look", name))[:count]
+        cond = _embed(self.clip, self.tokenizer, [f"{name} in twemoji style" for name in asked])
+        schedule = diffusion.SCHEDULES[model.config.schedule]()
+
+        def network(x_t: Tensor, t: float, cond: Tensor) -> Tensor:
+            return model(x_t, torch.full((len(x_t),), t), cond)
+
+        denoiser = diffusion.as_denoiser(model.config.target, schedule, network)
+        shape = (model.config.channels, model.config.side, model.config.side)
+        noise = torch.from_numpy(diffusion.batch_noise(0, range(count), 0, shape))
+        step = None
+        for step in diffusion.dpmpp_2m(
+            diffusion.guided(denoiser, guidance), noise, cond.float(),
+            schedule=schedule, times=diffusion.shifted(20, 1.5),
+        ):  # fmt: skip
+            pass
+        pixels = step.x_t if self.codec is None else self.codec.decode(step.x_t)
+        save_sheet(pixels, run.folder / f"sheet-{run.step:06d}.png")
+        if self.judge is None or self.judge_tokenizer is None:
+            return ""
+        text = _embed(self.judge, self.judge_tokenizer, names).float()
+        # Bytes, as a file would hold them: the judge sees what a person sees.
+        seen = ((pixels.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+        top = (self.judge.encode_image(seen) @ text.T).topk(5).indices
+        hits = top == torch.tensor([names.index(name) for name in asked])[:, None]
+        return f"names {hits[:, 0].float().mean():.3f}/{hits.any(1).float().mean():.3f}"
+
+
+def _tokenizer(weights: Weights) -> Tokenizer:
+    return Tokenizer.from_json(weights.meta["tokenizer"], weights.meta["config"]["context"])

@@ -1,0 +1,303 @@
+"""What a network predicts: the forward process, the four targets, and the way between them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.diffusion import oracles
+from undiffuse.diffusion import (
+    EPS_START,
+    SCHEDULES,
+    TARGETS,
+    Schedule,
+    as_denoiser,
+    convert,
+    loss_weight,
+    mix,
+    step_before,
+    target,
+    to_x0,
+)
+from undiffuse.errors import UserError
+
+EVERY = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+NAMES = pytest.mark.parametrize("name", TARGETS)
+PLAIN = ("x0", "eps", "v")
+SHAPES = st.lists(st.integers(1, 4), min_size=2, max_size=4).map(tuple)
+
+
+def drawn(seed: int, shape: tuple[int, ...], dtype: type = np.float64) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(dtype) for _ in range(3)]
+
+
+def column(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return values.reshape(-1, *[1] * (len(shape) - 1))
+
+
+@EVERY
+@oracles.few
+@given(shape=SHAPES, seed=st.integers(0, 99))
+def test_mix_is_the_forward_process(schedule: Schedule, shape: tuple, seed: int) -> None:
+    x0, noise, _ = drawn(seed, shape)
+    t = np.random.default_rng(seed).random(shape[0])
+    alpha, sigma = (column(share, shape) for share in schedule.shares(t))
+    np.testing.assert_allclose(mix(schedule, x0, noise, t), alpha * x0 + sigma * noise)
+    assert np.array_equal(mix(schedule, x0, noise, 0.0), x0)
+    row = mix(schedule, x0[:1], noise[:1], float(t[0]))
+    np.testing.assert_allclose(row, mix(schedule, x0, noise, t)[:1], rtol=1e-12)
+
+
+def test_v_is_the_velocity_on_the_line_and_salimans_and_hos_on_the_curves() -> None:
+    x0, noise, _ = drawn(0, (2, 3))
+    assert np.array_equal(target("v", SCHEDULES["linear"], x0, noise, 0.3), noise - x0)
+    for name in ("cosine", "ddpm"):
+        alpha, sigma = SCHEDULES[name].shares(0.3)
+        wanted = alpha * noise - sigma * x0
+        np.testing.assert_allclose(target("v", SCHEDULES[name], x0, noise, 0.3), wanted)
+
+
+@EVERY
+@oracles.few
+@given(t=st.floats(0.01, 0.99))
+def test_v_on_the_line_is_d_x_t_d_t(schedule: Schedule, t: float) -> None:
+    if schedule.curved:
+        return
+    x0, noise, _ = drawn(1, (2, 3))
+    slope = (mix(schedule, x0, noise, t + 1e-3) - mix(schedule, x0, noise, t - 1e-3)) / 2e-3
+    np.testing.assert_allclose(target("v", schedule, x0, noise, t), slope, atol=1e-9)
+
+
+@EVERY
+@pytest.mark.parametrize("have", PLAIN)
+@pytest.mark.parametrize("want", PLAIN)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@oracles.few
+@given(data=st.data(), shape=SHAPES, seed=st.integers(0, 99))
+def test_conversions_are_exact(
+    schedule: Schedule, have: str, want: str, dtype: type, data: st.DataObject, shape: tuple, seed
+) -> None:
+    t = np.array(data.draw(st.lists(st.floats(0.0, 1.0), min_size=shape[0], max_size=shape[0])))
+    alpha, sigma = schedule.shares(t)
+    if have != want:
+        t = t[{"x0": sigma > 1e-9, "eps": alpha > 1e-9, "v": sigma >= 0.0}[have]]
+    if not t.size:
+        return
+    x0, noise, _ = drawn(seed, (len(t), *shape[1:]), dtype)
+    alpha, sigma = (column(share, shape) for share in schedule.shares(t))
+    # x_t in float64 and then rounded: what is tested is the conversion, not the mixing.
+    x_t = (alpha * x0.astype(np.float64) + sigma * noise.astype(np.float64)).astype(dtype)
+    told = target(have, schedule, x0.astype(np.float64), noise.astype(np.float64), t).astype(dtype)
+    found = convert(have, want, schedule, told, x_t, t)
+    assert found.dtype == dtype
+    exact = target(want, schedule, x0.astype(np.float64), noise.astype(np.float64), t)
+    size = np.maximum(1.0, np.maximum(abs(x0), abs(noise)).max())
+    if dtype == np.float64:
+        # 1e-6, while 1 / alpha and 1 / sigma leave float64 that many digits
+        enlarged = np.maximum(1.0, 1e-9 * np.maximum(1 / (alpha + 1e-30), 1 / (sigma + 1e-30)))
+    else:
+        enlarged = np.maximum(1.0, np.maximum(1 / (alpha + 1e-30), 1 / (sigma + 1e-30)))
+    assert (abs(found - exact) <= 1e-6 * size * enlarged).all()
+
+
+@EVERY
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("chain", [1, 20, 200])
+@oracles.few
+@given(data=st.data())
+def test_to_previous_and_back(
+    schedule: Schedule, name: str, chain: int, data: st.DataObject
+) -> None:
+    lowest = 1
+    highest = chain - (name == "eps" and schedule.leftover() == 0.0)
+    if highest < lowest:
+        return
+    number = data.draw(st.integers(lowest, highest))
+    x0, noise, _ = drawn(number, (2, 3))
+    t = number / chain
+    x_t, told = mix(schedule, x0, noise, t), target(name, schedule, x0, noise, t)
+    mean = convert(name, "previous", schedule, told, x_t, t, chain=chain)
+    # arXiv 2006.11239, equation 7, for any schedule: with a = alpha_t / alpha_s and
+    # b = sigma_t^2 - a^2 sigma_s^2,  mean = (a sigma_s^2 x_t + alpha_s b x0) / sigma_t^2
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = (schedule.shares(s) for s in (t, (number - 1) / chain))
+    a = alpha_t / alpha_s
+    b = sigma_t**2 - (a * sigma_s) ** 2
+    wanted = (a * sigma_s**2 * x_t + alpha_s * b * x0) / sigma_t**2
+    np.testing.assert_allclose(mean, wanted, atol=1e-9)
+    back = to_x0("previous", schedule, mean, x_t, t, chain=chain)
+    np.testing.assert_allclose(back, x0, atol=1e-6)
+
+
+@EVERY
+@pytest.mark.parametrize("chain", [20, 200])
+def test_previous_and_x_t_come_from_one_markov_chain(schedule: Schedule, chain: int) -> None:
+    size = 200_000
+    rng = np.random.default_rng(3)
+    for number in (1, chain // 2, chain):
+        t, s = number / chain, (number - 1) / chain
+        noise, fresh = rng.standard_normal((2, size, 1))
+        x0 = np.full((size, 1), 0.7)
+        x_t = mix(schedule, x0, noise, t)
+        x_s = target("previous", schedule, x0, noise, t, chain=chain, fresh=fresh)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.shares(t), schedule.shares(s)
+        # x_s is the picture mixed at s, and x_t - (alpha_t / alpha_s) x_s is new noise.
+        error = 4.5 / np.sqrt(size)
+        assert abs(x_s.mean() - alpha_s * 0.7) <= error * sigma_s + 1e-12
+        assert abs(x_s.std() - sigma_s) <= error * sigma_s + 1e-12
+        added = x_t - alpha_t / alpha_s * x_s
+        assert abs((added * (x_s - alpha_s * 0.7)).mean()) <= error * sigma_s * sigma_t + 1e-12
+        assert (
+            abs(added.std() ** 2 - (sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2)) <= 2 * error
+        )
+
+
+def test_the_best_prediction_of_previous_is_what_convert_gives() -> None:
+    # The mean over the fresh noise of the target is the mean of the step before.
+    schedule, (x0, noise, fresh) = SCHEDULES["linear"], drawn(5, (2, 3))
+    pair = [
+        target("previous", schedule, x0, noise, 0.5, chain=20, fresh=z) for z in (fresh, -fresh)
+    ]
+    x_t = mix(schedule, x0, noise, 0.5)
+    mean = convert("x0", "previous", schedule, x0, x_t, 0.5, chain=20)
+    np.testing.assert_allclose((pair[0] + pair[1]) / 2, mean, atol=1e-12)
+
+
+def test_step_before_keeps_what_it_is_given() -> None:
+    torch = pytest.importorskip("torch")
+    assert step_before(1.0, 20) == 0.95
+    assert step_before(0.05, 20) == 0.0
+    t = np.float32([0.1, 1.0])
+    np.testing.assert_allclose(step_before(t, 20), [0.05, 0.95], rtol=1e-6)
+    assert step_before(torch.tensor([0.1]), 20).dtype == torch.float32
+
+
+@pytest.mark.parametrize("t", [0.0, 0.51, 0.025])
+def test_levels_off_the_chain_are_named(t: float) -> None:
+    x0, noise, fresh = drawn(0, (2, 3))
+    with pytest.raises(UserError, match=f"t={t:g} is not on the chain=20"):
+        target("previous", SCHEDULES["linear"], x0, noise, t, chain=20, fresh=fresh)
+
+
+def test_previous_needs_its_chain_and_its_second_noise() -> None:
+    x0, noise, fresh = drawn(0, (2, 3))
+    with pytest.raises(UserError, match="chain=0"):
+        target("previous", SCHEDULES["linear"], x0, noise, 0.5, fresh=fresh)
+    with pytest.raises(UserError, match="fresh is NoneType"):
+        target("previous", SCHEDULES["linear"], x0, noise, 0.5, chain=20)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_eps_is_refused_at_pure_noise_and_sent_to_where_it_can_start(schedule: str) -> None:
+    x_t = np.ones((2, 3))
+    for t in (1.0, np.array([0.5, 1.0])):
+        with pytest.raises(UserError, match=r"t=1: 'eps' does not tell 'x0'.*start at 0\.995"):
+            to_x0("eps", SCHEDULES[schedule], x_t, x_t, t)
+    assert np.isfinite(to_x0("eps", SCHEDULES[schedule], x_t, x_t, EPS_START)).all()
+
+
+def test_ddpm_leaves_enough_for_eps() -> None:
+    x0, noise, _ = drawn(0, (2, 3))
+    x_t = mix(SCHEDULES["ddpm"], x0, noise, 1.0)
+    np.testing.assert_allclose(to_x0("eps", SCHEDULES["ddpm"], noise, x_t, 1.0), x0, atol=1e-9)
+
+
+@EVERY
+def test_x0_is_refused_where_no_noise_is_left(schedule: Schedule) -> None:
+    x_t = np.ones((2, 3))
+    for want in ("eps", "v"):
+        with pytest.raises(UserError, match=f"t=0: 'x0' does not tell '{want}'"):
+            convert("x0", want, schedule, x_t, x_t, 0.0)
+    # v tells everything everywhere, eps the picture at t = 0, and all of them themselves.
+    for t in (0.0, 1.0):
+        assert np.isfinite(convert("v", "x0", schedule, x_t, x_t, t)).all()
+        assert np.isfinite(convert("v", "eps", schedule, x_t, x_t, t)).all()
+        for name in PLAIN:
+            assert convert(name, name, schedule, x_t, x_t, t) is x_t
+    assert np.array_equal(to_x0("eps", schedule, x_t, 2 * x_t, 0.0), 2 * x_t)
+
+
+@EVERY
+@NAMES
+def test_torch_agrees_with_numpy_to_the_last_bits(schedule: Schedule, name: str) -> None:
+    torch = pytest.importorskip("torch")
+    x0, noise, fresh = drawn(7, (3, 2, 4, 4), np.float32)
+    t = np.float32([0.05, 0.5, 0.95])
+    a = [x0, noise, t, fresh]
+    b = [torch.from_numpy(x) for x in a]
+    results = []
+    for x, z, level, extra in (a, b):
+        options = {"chain": 20, "fresh": extra} if name == "previous" else {}
+        told = target(name, schedule, x, z, level, **options)
+        noisy = mix(schedule, x, z, level)
+        picture = to_x0(name, schedule, told, noisy, level, chain=20)
+        results.append((told, noisy, picture, loss_weight(name, schedule, level)))
+    for ours, theirs in zip(*results, strict=True):
+        assert theirs.dtype == torch.float32
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(theirs.numpy(), ours, rtol=1e-5, atol=1e-6)
+
+
+@EVERY
+@NAMES
+def test_a_denoiser_hides_what_its_network_predicts(schedule: Schedule, name: str) -> None:
+    x0, noise, _ = drawn(9, (2, 3))
+    x_t = mix(schedule, x0, noise, 0.5)
+
+    def network(x: np.ndarray, t: float, cond: object) -> np.ndarray:
+        assert (t, cond) == (0.5, "the cond")
+        return convert("x0", name, schedule, x0, x, t, chain=20)
+
+    denoiser = as_denoiser(name, schedule, network, chain=20)
+    np.testing.assert_allclose(denoiser(x_t, 0.5, "the cond"), x0, atol=1e-9)
+
+
+@EVERY
+@oracles.few
+@given(t=st.floats(0.06, 1.0))
+def test_weighted_x0_error_is_the_error_of_v(schedule: Schedule, t: float) -> None:
+    if schedule.sigma(t) <= 0.05:
+        return
+    x0, noise, guess = drawn(2, (2, 3))
+    x_t = mix(schedule, x0, noise, t)
+    error = convert("x0", "v", schedule, guess, x_t, t) - target("v", schedule, x0, noise, t)
+    weighted = loss_weight("x0", schedule, t) * (guess - x0) ** 2
+    np.testing.assert_allclose(weighted, error**2, rtol=1e-6, atol=1e-9)
+
+
+def test_loss_weights() -> None:
+    t = np.float32([0.0, 0.05, 0.5, 1.0])
+    weight = loss_weight("x0", SCHEDULES["linear"], t)
+    np.testing.assert_allclose(weight, [400.0, 400.0, 4.0, 1.0], rtol=1e-6)
+    assert loss_weight("x0", SCHEDULES["linear"], 0.5, floor=0.8) == pytest.approx(1 / 0.64)
+    for name in ("eps", "v", "previous"):
+        assert loss_weight(name, SCHEDULES["linear"], 0.5) == 1.0
+        assert np.array_equal(loss_weight(name, SCHEDULES["cosine"], t), np.ones(4))
+
+
+def test_bad_input_is_named() -> None:
+    torch = pytest.importorskip("torch")
+    x0, noise, _ = drawn(0, (2, 3))
+    schedule = SCHEDULES["linear"]
+    with pytest.raises(UserError, match="target='noise' is unknown: choose one of x0, eps, v"):
+        target("noise", schedule, x0, noise, 0.5)
+    with pytest.raises(UserError, match="target='x1' is unknown"):
+        as_denoiser("x1", schedule, lambda x_t, t, cond: x_t)
+    with pytest.raises(UserError, match=r"noise is of torch with shape \(2, 3\)"):
+        mix(schedule, x0, torch.from_numpy(noise), 0.5)
+    with pytest.raises(UserError, match=r"output is of numpy with shape \(2, 2\)"):
+        to_x0("v", schedule, noise[:, :2], x0, 0.5)
+    with pytest.raises(UserError, match="noise is int64"):
+        mix(schedule, x0, np.zeros((2, 3), int), 0.5)
+    with pytest.raises(UserError, match="noise is list"):
+        mix(schedule, x0, noise.tolist(), 0.5)
+    with pytest.raises(UserError, match="x0 is uint8"):
+        mix(schedule, np.zeros((2, 3), np.uint8), noise, np.array([0.5, 0.5]))
+    with pytest.raises(UserError, match="x0 is uint8"):
+        target("v", schedule, np.zeros((2, 3), np.uint8), noise, 0.5)
+    with pytest.raises(UserError, match="x_t is list"):
+        to_x0("v", schedule, noise, noise.tolist(), 0.5)
+    with pytest.raises(UserError, match=r"t has shape \(3,\)"):
+        mix(schedule, x0, noise, np.array([0.1, 0.2, 0.3]))
+    with pytest.raises(UserError, match=r"t=1\.2"):
+        mix(schedule, x0, noise, 1.2)
