@@ -29,6 +29,9 @@ class Nearest:
     ratio: NDArray[np.float64]
 
 
+Looked = tuple[Nearest, Nearest]  # by pixels, and by the judge's vectors
+
+
 @dataclass(frozen=True)
 class Bank:
     """The training pictures in both views, and what each shows (an emoji without its tone)."""
@@ -45,7 +48,7 @@ class Bank:
         _, numbers = np.unique(np.array(shows), return_inverse=True)
         return cls(low_pass(pictures), vectors, numbers)
 
-    def look_up(self, pictures: Pictures, vectors: Vectors) -> tuple[Nearest, Nearest]:
+    def look_up(self, pictures: Pictures, vectors: Vectors) -> Looked:
         """By pixels and by the judge's vectors."""
         return (
             nearest(low_pass(pictures), self.pixels, self.shows),
@@ -61,12 +64,12 @@ class CopyTest:
     vectors: float
 
     @classmethod
-    def calibrate(cls, looked: tuple[Nearest, Nearest], quantile: float = QUANTILE) -> "CopyTest":
+    def calibrate(cls, looked: Looked, quantile: float = QUANTILE) -> "CopyTest":
         """From what `Bank.look_up` says of pictures that were never trained on."""
         by_pixels, by_vectors = (np.quantile(one.ratio, quantile) for one in looked)
         return cls(float(by_pixels), float(by_vectors))
 
-    def __call__(self, looked: tuple[Nearest, Nearest], bank: Bank) -> NDArray[np.bool_]:
+    def __call__(self, looked: Looked, bank: Bank) -> NDArray[np.bool_]:
         """`(B,)`: below the threshold in both views, and both see the same thing there."""
         by_pixels, by_vectors = looked
         same = bank.shows[by_pixels.row] == bank.shows[by_vectors.row]

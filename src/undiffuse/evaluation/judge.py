@@ -1,0 +1,98 @@
+"""The judge over one data set: its vectors of names, of training pictures, and of drawings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from undiffuse.errors import UserError
+from undiffuse.evaluation.material import Material, Rows, is_plain, was_trained
+from undiffuse.evaluation.memorisation import Bank
+from undiffuse.evaluation.protocols import (
+    Encoder,
+    Painter,
+    Pictures,
+    Vectors,
+    encode_pictures,
+    encode_texts,
+)
+from undiffuse.evaluation.retrieval import FamilyProbe
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """What was asked, the pictures `(B, 3, 64, 64)`, and the judge's vectors of them."""
+
+    prompts: list[str]
+    pictures: Pictures
+    vectors: Vectors
+
+    @classmethod
+    def join(cls, parts: Sequence["Drawings"]) -> "Drawings":
+        """One after the other."""
+        return cls(
+            [prompt for part in parts for prompt in part.prompts],
+            np.concatenate([part.pictures for part in parts]),
+            np.concatenate([part.vectors for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """An encoder that never steers, and the data set it judges by. Each part is computed once."""
+
+    encoder: Encoder
+    material: Material
+
+    def look(self, prompts: Sequence[str], pictures: Pictures) -> Drawings:
+        """Pictures with the judge's vectors of them."""
+        return Drawings(list(prompts), pictures, encode_pictures(self.encoder, pictures))
+
+    def draw(
+        self, painter: Painter, prompts: Sequence[str], styles: Sequence[str], seed: int
+    ) -> Drawings:
+        """What the painter draws, looked at."""
+        return self.look(prompts, painter(prompts, styles, seed))
+
+    def real(self, rows: Rows) -> Drawings:
+        """Pictures of the data set."""
+        names = self.material.field(rows, "name")
+        return self.look(names, self.material.pictures.pictures[rows])
+
+    @cached_property
+    def names(self) -> Vectors:
+        """`(names, 512)`: the texts that a picture is told apart from."""
+        return encode_texts(self.encoder, self.material.names)
+
+    @cached_property
+    def trained(self) -> Rows:
+        """The rows of all training pictures, composites too. UserError where there is none."""
+        rows = self.material.rows(was_trained)
+        if not len(rows):
+            raise UserError("the data set has no training picture: build it with undiffuse data")
+        return rows
+
+    @cached_property
+    def bank(self) -> Bank:
+        """Every training picture, to look copies up in."""
+        pictures = self.material.pictures.pictures[self.trained]
+        shows = [_shown(self.material.pictures.records[row]) for row in self.trained]
+        return Bank.of(pictures, encode_pictures(self.encoder, pictures), shows)
+
+    @cached_property
+    def family(self) -> FamilyProbe:
+        """Tells families apart, from plain training pictures."""
+        records = self.material.pictures.records
+        plain = np.array([is_plain(records[row]) for row in self.trained])
+        families = self.material.field(self.trained[plain], "family")
+        return FamilyProbe.fit(self.bank.vectors[plain], families)
+
+    def known(self, rows: Rows) -> Vectors:
+        """The vectors of some training rows, without encoding them again."""
+        return self.bank.vectors[np.searchsorted(self.trained, rows)]
+
+
+def _shown(record: dict) -> str:
+    """The emoji that a picture shows, or that a composite is first made of."""
+    return str(record["code"] if record.get("composite") else record["concept"])
