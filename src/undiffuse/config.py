@@ -53,6 +53,22 @@ class DenoiserConfig:
     seed: int = 0
 
 
+STYLES = ("noto", "twemoji", "fluent", "flat", "emojione", "blob")  # the families trained on
+
+
+@dataclass(frozen=True)
+class DrawConfig:
+    """How a picture is drawn, where nothing else is asked for."""
+
+    sampler: str = "dpmpp_2m"
+    steps: int = 20
+    guidance: float = 3.0
+    band_low: float = 0.0  # guidance acts at noise levels in this band
+    band_high: float = 1.0
+    shift: float = 1.5  # above 1: more of the steps near noise
+    style: str = "twemoji"  # for a prompt that names no family; "" for none
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "clip": {"clip": ClipConfig()},
     "codec": {"codec": CodecConfig()},

@@ -8,6 +8,7 @@ import click
 OUT = click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to write to."
 )
+DATA = click.argument("data", type=click.Path(path_type=Path))
 
 
 @click.group()
@@ -42,7 +43,39 @@ def emoji(out: Path, packages: Path | None, workers: int) -> None:
 
 
 @command.command()
-@click.argument("data", type=click.Path(path_type=Path))
+@DATA
+@OUT
+@click.option("--count", type=click.IntRange(1), default=250, show_default=True)
+def sample(data: Path, out: Path, count: int) -> None:
+    """About COUNT pictures of the emoji set, whole concepts, with composites: for tests.
+
+    DATA is the folder that `undiffuse data emoji` wrote.
+    """
+    from undiffuse.data.sample import choose, with_composites
+    from undiffuse.data.shards import find_shards, read_shards, write_shards
+
+    chosen = choose(list(read_shards(find_shards(data))), count)
+    for prefix, samples in with_composites(chosen):
+        write_shards(samples, out, prefix=prefix)
+        _say(f"{prefix}: {len(samples)} pictures")
+    click.echo(out)
+
+
+@command.command()
+@OUT
+@click.option("--count", type=click.IntRange(1), default=10000, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
+def shapes(out: Path, count: int, seed: int) -> None:
+    """Drawn shapes, of which a program can check what the caption asks for."""
+    from undiffuse.data.shapes import shapes_samples
+    from undiffuse.data.shards import write_shards
+
+    write_shards(shapes_samples(count, seed), out, prefix=f"shapes-{seed}")
+    click.echo(out)
+
+
+@command.command()
+@DATA
 @OUT
 @click.option(
     "--dictionary",

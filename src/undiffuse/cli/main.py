@@ -10,6 +10,8 @@ from undiffuse.errors import UserError
 
 # Command -> (module, help line). Loaded when called, so that --help costs nothing.
 COMMANDS = {
+    "draw": ("undiffuse.cli.draw", "Draw a picture of a sentence; `undiffuse PROMPT` does too."),
+    "replay": ("undiffuse.cli.replay", "Draw a picture again and compare the pixels."),
     "data": ("undiffuse.cli.data", "Build data sets."),
     "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),
 }
@@ -17,6 +19,12 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Loads commands when they are called; what is no command is a prompt to draw."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # A prompt, or options that come before one: whatever begins with no command is drawn.
+        if args and args[0] not in {*COMMANDS, *ctx.help_option_names, "--version"}:
+            args = ["draw", *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -32,10 +40,24 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="PROMPT | COMMAND ...",
+    options_metavar="",
+)
 @click.version_option(__version__)
-def cli() -> None:
-    """Draw pictures out of noise, steered by words: undiffuse "a red apple"."""
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Draw pictures out of noise, steered by words.
+
+    \b
+    undiffuse "a red apple"              draws one
+    undiffuse draw --help                says what else can be asked for
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:

@@ -1,17 +1,14 @@
 """`undiffuse train ...`: train CLIP, the codec or the denoiser."""
 
-import sys
-import time
-from collections.abc import Callable
+import math
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from undiffuse.cli.follow import follow
 from undiffuse.errors import UserError
-
-if TYPE_CHECKING:
-    from undiffuse.training.loop import Run
 
 DATA = click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="Folder of tar shards."
@@ -19,6 +16,7 @@ DATA = click.option(
 OUT = click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="The run's folder."
 )
+DENOISERS = ["denoiser", "pixels", "small-pixels"]  # of config.PRESETS
 
 
 @click.group()
@@ -26,34 +24,9 @@ def command() -> None:
     """Train CLIP, the codec or the denoiser. Killed anywhere, a run goes on from its folder."""
 
 
-def follow(run: "Run", look: Callable[["Run"], str], look_minutes: float = 5.0) -> None:
-    """Run to the end: progress on stderr, and every few minutes what `look` says of the model."""
-    from tqdm import tqdm
-
-    from undiffuse.training.loop import train
-
-    resumed = run.resume()
-    say = tqdm.write if sys.stderr.isatty() else click.echo
-    say(f"{'resumed at' if resumed else 'from'} step {run.step} of {run.steps}", file=sys.stderr)
-    looked = time.monotonic()
-    means: dict[str, float] = {}
-    bar = tqdm(total=run.steps, initial=run.step, unit="step", smoothing=0.02, mininterval=2.0)
-    for record in train(run):
-        for name, value in record.losses.items():
-            means[name] = 0.98 * means.get(name, value) + 0.02 * value
-        shown = " ".join(f"{name} {value:.3f}" for name, value in means.items())
-        bar.set_postfix_str(f"{shown} grad {record.gradient:.2f} {record.speed:.0f}/s")
-        bar.update()
-        if record.skipped:
-            say(f"step {record.step} was not finite and was not applied", file=sys.stderr)
-        last = record.step == run.steps
-        if last or time.monotonic() - looked > 60.0 * look_minutes:
-            line = f"step {record.step} {run.seconds / 3600:.2f} h: {shown} | {look(run)}"
-            say(line, file=sys.stderr)
-            with (run.folder / "log.txt").open("a") as log:
-                log.write(line + "\n")
-            looked = time.monotonic()
-    bar.close()
+def say_bad(where: str, reason: str) -> None:
+    """A sample that is left out."""
+    click.echo(f"left out: {where}: {reason}", err=True)
 
 
 def seed_torch(seed: int, threads: int) -> None:
@@ -93,7 +66,7 @@ def clip(
 
     config = PRESETS[preset]["clip"]
     out.mkdir(parents=True, exist_ok=True)
-    everything = PictureSet.read(data)
+    everything = PictureSet.read(data, on_bad=say_bad)
     train_rows = everything.rows(lambda record: record["split"] == "train")
     table = recipes.read_words(words) if words else None
     tokenizer = clip_tokenizer(out, everything, train_rows, table, config)
@@ -105,12 +78,25 @@ def clip(
     settings: dict[str, Any] = {**to_dict(config), "batch": batch, "words": words is not None}
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
-        extra=recipe.tensors, restore_extra=recipe.restore,
+        extra=recipe.tensors, restore_extra=recipe.restore, data=everything.digest,
     )  # fmt: skip
     if run.path.exists() and not (out / "tokenizer.json").exists():
         raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
-    follow(run, lambda run: look_at_clip(run, tokenizer, everything))
+    # Equal logits: each of the batch's captions as likely as the others.
+    chance = {"match": math.log(batch)}
+    follow(run, lambda run: look_at_clip(run, tokenizer, everything), chance=chance)
     click.echo(export_clip(run, tokenizer, out / "clip.safetensors"))
+
+
+@command.command()
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="WEIGHTS, if not given.")
+def graphs(weights: Path, out: Path | None) -> None:
+    """Write OUT/graphs: what ONNX Runtime runs, for the weight files in the folder WEIGHTS."""
+    from undiffuse.training.graphs import write_graphs
+
+    for path in write_graphs(weights, out or weights):
+        click.echo(path)
 
 
 @command.command()
@@ -134,13 +120,16 @@ def codec(
 
     config = PRESETS[preset]["codec"]
     out.mkdir(parents=True, exist_ok=True)
-    everything = PictureSet.read(data)
+    everything = PictureSet.read(data, on_bad=say_bad)
     train_rows = everything.rows(lambda record: record["split"] == "train")
     seed_torch(config.seed, threads)
     model = Codec(config)
     recipe = CodecRecipe(model, everything.subset(train_rows), batch, compiled)
     settings = {**to_dict(config), "batch": batch}
-    run = Run(out, model, recipe.loss, steps, batch, config.seed, settings, rate=1.5e-3)
+    run = Run(
+        out, model, recipe.loss, steps, batch, config.seed, settings,
+        rate=1.5e-3, data=everything.digest,
+    )  # fmt: skip
     held_out = everything.rows(lambda record: record["split"] == "held-out cell")
     follow(run, lambda run: look_at_codec(run, everything.subset(held_out[:512])))
     click.echo(export(run, "codec", out / "codec.safetensors", 0.05))
@@ -150,9 +139,11 @@ def codec(
 @DATA
 @OUT
 @click.option("--clip", "clip_path", type=click.Path(path_type=Path), required=True)
-@click.option("--codec", "codec_path", type=click.Path(path_type=Path), help="None: draw in pixels.")
+@click.option(
+    "--codec", "codec_path", type=click.Path(path_type=Path), help="None: draw in pixels."
+)
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="To look with.")
-@click.option("--preset", default="denoiser", show_default=True)
+@click.option("--preset", type=click.Choice(DENOISERS), default="denoiser", show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=60000, show_default=True)
 @click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
@@ -179,10 +170,11 @@ def denoiser(
     from undiffuse.training.export import export
     from undiffuse.training.frozen import Frozen
     from undiffuse.training.loop import Run
+    from undiffuse.training.peak import forward_flops
 
     config = PRESETS[preset]["denoiser"]
     out.mkdir(parents=True, exist_ok=True)
-    pictures = PictureSet.read(data, lambda record: record["split"] == "train")
+    pictures = PictureSet.read(data, lambda record: record["split"] == "train", say_bad)
     seed_torch(config.seed, threads)
     frozen = Frozen.load(clip_path, codec_path, judge_path)
     cache = frozen.cache(pictures, lambda line: click.echo(line, err=True))
@@ -190,7 +182,10 @@ def denoiser(
     recipe = DenoiserRecipe(model, pictures, cache, batch, compiled)
     settings = {**to_dict(config), "batch": batch, "rate": rate, **frozen.hashes}
     run = Run(
-        out, model, recipe.loss, steps, batch, config.seed, settings, rate=rate, muon_rate=rate
-    )
-    follow(run, lambda run: frozen.look(run, pictures), look_minutes=10.0)
+        out, model, recipe.loss, steps, batch, config.seed, settings,
+        rate=rate, muon_rate=rate, data=pictures.digest,
+    )  # fmt: skip
+    flops = forward_flops(model, *recipe.example())
+    look = partial(frozen.look, pictures=pictures)
+    follow(run, look, look_minutes=10.0, chance=recipe.chance(), flops=flops)
     click.echo(export(run, "denoiser", out / "denoiser.safetensors", 0.10, **frozen.hashes))

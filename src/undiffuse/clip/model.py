@@ -60,6 +60,8 @@ class TextEncoder(nn.Module):
     token, the end of text, found by the length and never guessed from the ids.
     """
 
+    rope: Tensor
+
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         width = config.text_width

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +54,16 @@ class Tokenizer:
         """From `to_json`'s text. Raises UserError when it is not that."""
         try:
             data = json.loads(text)
-            merges = [(first, second) for first, second in data["merges"]]
+            merges = [(str(first), str(second)) for first, second in data["merges"]]
             vocabulary = {str(token): int(number) for token, number in data["vocabulary"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise UserError(f"the tokenizer's vocabulary can't be read: {error}") from error
+        letters = [letter + end for letter in byte_letters().values() for end in ("", END_OF_WORD)]
+        for token in (START, END, *letters, *(first + second for first, second in merges)):
+            if token not in vocabulary:
+                raise UserError(f"the tokenizer's vocabulary lacks {token!r}")
+        if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+            raise UserError("the tokenizer's vocabulary does not number its tokens from 0")
         return cls(vocabulary, merges, context)
 
     def to_json(self) -> str:
@@ -80,11 +87,11 @@ class Tokenizer:
         if known is not None:
             return known
         letters = byte_letters()
-        parts = [letters[byte] for byte in word.encode()]
+        # What is no Unicode (half of a pair, from a terminal of another encoding) becomes "?".
+        parts = [letters[byte] for byte in word.encode(errors="replace")]
         parts[-1] += END_OF_WORD
         while len(parts) > 1:
-            pairs = list(zip(parts, parts[1:], strict=False))
-            best = min(pairs, key=lambda pair: self._ranks.get(pair, len(self._ranks)))
+            best = min(pairwise(parts), key=lambda pair: self._ranks.get(pair, len(self._ranks)))
             if best not in self._ranks:
                 break
             merged, i = [], 0

@@ -16,7 +16,10 @@ from undiffuse.data.composites import noun, with_article
 
 _WORD = re.compile(r"[a-z0-9']+")
 # Words that say nothing of the picture.
-STOP = frozenset("a an the of with and in on at to for or picture emoji image drawing style".split())
+STOP = frozenset(
+    ("a", "an", "the", "of", "with", "and", "in", "on", "at", "to", "for", "or")
+    + ("picture", "emoji", "image", "drawing", "style")
+)
 TRAINED_STYLES = ("{} in {} style", "{}, {} style", "{} {}", "{1} {0}")
 
 
@@ -55,14 +58,16 @@ def caption(record: dict, rng: Generator, styled_share: float = 0.3) -> Caption:
         text, concept = " ".join(chosen), ""
         required += words_of(text)
     elif kind < 0.42 and record["keywords"]:
-        text = ", ".join([record["name"], *_some(record["keywords"], 1 + int(rng.integers(4)), rng)])
+        chosen = _some(record["keywords"], 1 + int(rng.integers(4)), rng)
+        text = ", ".join([record["name"], *chosen])
     elif kind < 0.52 and record["colour"] and not record.get("composite"):
         text = f"{record['colour']} {noun(record['name'])}"
         required.append(record["colour"])
     else:
         text = record["name"]
     if record["tone"] and rng.random() < 0.75:
-        text = f"{text}, {record['tone']}" if rng.random() < 0.5 else f"{text} with {record['tone']}"
+        joint = ", " if rng.random() < 0.5 else " with "
+        text = f"{text}{joint}{record['tone']}"
         required += words_of(record["tone"])
     if rng.random() < styled_share:
         text = style(text, record["family"], rng)

@@ -16,8 +16,7 @@ TINTS: dict[str, tuple[float, float, float]] = {
 # Upper bounds of hue, in degrees, for saturated pixels; above the last it is red again.
 _HUES = ((14.0, "red"), (42.0, "orange"), (68.0, "yellow"), (170.0, "green"), (252.0, "blue"))
 _HUES_ABOVE = ((300.0, "purple"), (345.0, "pink"), (360.0, "red"))
-NAMES = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
-NAMES += ("grey",)
+NAMES = (*TINTS, "brown", "black", "white", "grey")
 
 
 def to_hsv(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from PIL import Image
 from undiffuse.data import colours
 from undiffuse.data.shards import Sample
 from undiffuse.data.split import unit_hash
+from undiffuse.errors import UserError
 
 SIDE = 64
 PAIR_SHARE = 0.15  # of all pairs, held out
@@ -89,12 +90,16 @@ def composites(samples: Sequence[Sample], count: int, seed: int = 0) -> Iterator
         (_two, things),
         (_on_ground, pool),
     ]
+    if not pool:
+        raise UserError("there is no picture to make composites of")
     shares = np.cumsum([0.4, 0.2, 0.15, 0.1, 0.15])
     for index in range(count):
         rng = Generator(Philox(key=[seed, index]))
         made = None
         while made is None:
             maker, sources = makers[int(np.searchsorted(shares, rng.random() * shares[-1]))]
+            if not sources:  # of a small set
+                continue
             source = sources[int(rng.integers(len(sources)))]
             made = maker(source, by_family[source.record["family"]], rng)
         picture, changes = made
@@ -118,7 +123,10 @@ def _recoloured(sample: Sample, family: dict[str, Sample], rng: Generator) -> Ma
 
 
 def _wearing(sample: Sample, family: dict[str, Sample], rng: Generator) -> Made:
-    code = str(rng.choice([code for code in WORN if code in family]))
+    codes = [code for code in WORN if code in family]
+    if not codes:
+        return None
+    code = str(rng.choice(codes))
     word, width, foot = WORN[code]
     if is_held_out(word, sample.record["name"]):
         return None

@@ -4,7 +4,6 @@
 """
 
 import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +27,7 @@ SIDE = 64
 INK_ALPHA = 128
 DOMINANT_SHARE = 0.6
 COMPOSITES = 16000
+MESSAGES = "en/messages.json"
 
 RGBA = NDArray[np.uint8]  # (64, 64, 4)
 
@@ -80,13 +80,11 @@ def _sprite_sources(family: Family, folder: Path, rows: list[Emoji]) -> dict[str
 
 def _icon_sources(family: Family, folder: Path, rows: list[Emoji]) -> dict[str, tuple]:
     """Code -> (SVG body, left, top, width, height)."""
-    icons = json.loads(
-        packages.read(family.package, folder, lambda p: p == "icons.json")["icons.json"]
-    )
+    (icons,) = packages.read_json(family.package, folder, "icons.json")
     by_code = {}
     if family.package.name.startswith("@iconify-json/fluent"):
-        chars = packages.read(families.FLAT, folder, lambda p: p == "chars.json")["chars.json"]
-        by_code = {code.replace("-fe0f", ""): name for code, name in json.loads(chars).items()}
+        (chars,) = packages.read_json(families.FLAT, folder, "chars.json")
+        by_code = {code.replace("-fe0f", ""): name for code, name in chars.items()}
     found = {}
     for row in rows:
         names = [by_code.get(row.code, ""), *spellings(row.label)]
@@ -171,7 +169,7 @@ def build(
     if not offline:
         say("fetching the packages")
         packages.fetch([families.NAMES, *(family.package for family in chosen)], folder)
-    rows = read_names(packages.read(families.NAMES, folder, lambda p: p.startswith("en/")))
+    rows = read_names(*packages.read_json(families.NAMES, folder, "en/data.json", MESSAGES))
     report = Report()
     drawn: dict[str, dict[str, RGBA]] = {}
     for family in chosen:

@@ -1,6 +1,5 @@
 """What each emoji is called: Unicode's English names and keywords, from emojibase."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -100,16 +99,16 @@ _RENAMED = {
 }
 
 
-def read_names(files: dict[str, bytes]) -> list[Emoji]:
+def read_names(entries: list[dict], messages: dict[str, list[dict]]) -> list[Emoji]:
     """Every emoji of emojibase's `en/data.json`, each skin tone a row of its own.
 
+    `messages`: its `en/messages.json`, the names of the groups.
     Sequences of two skin tones (couples) are left out: no caption says which of the two is which.
     """
-    messages = json.loads(files["en/messages.json"])
     groups = {row["order"]: row["message"] for row in messages["groups"]}
     subgroups = {row["order"]: row["message"] for row in messages["subgroups"]}
     rows = []
-    for entry in json.loads(files["en/data.json"]):
+    for entry in entries:
         if "group" not in entry:  # regional indicators: letters that flags are spelt with
             continue
         concept = plain_code(entry["hexcode"])

@@ -1,11 +1,14 @@
 """npm packages as bytes: fetched by the ordinary npm client, read without unpacking to disk."""
 
 import json
+import re
 import shutil
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from undiffuse.data.families import Package
 from undiffuse.errors import UserError
@@ -31,16 +34,22 @@ def fetch(packages: list[Package], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     specs = [f"{package.name}@{package.version}" for package in missing]
     done = subprocess.run(
-        [npm, "pack", "--silent", "--pack-destination", str(folder), *specs],
+        [npm, "pack", "--loglevel=error", "--pack-destination", str(folder), *specs],
         capture_output=True,
         text=True,
         check=False,
     )
     for package in missing:
         if not (folder / package.tarball).exists():
-            errors = [line for line in done.stderr.splitlines() if "warn" not in line]
-            reason = errors[0] if errors else "it is not there"
+            reason = _reason(done.stderr)
             raise UserError(f"npm could not fetch {package.name}@{package.version}: {reason}")
+
+
+def _reason(errors: str) -> str:
+    """The first line of npm's that says something: codes and numbers come before it."""
+    lines = [re.sub(r"^npm (error|ERR!) ?", "", line) for line in errors.splitlines()]
+    said = [line for line in lines if line and not re.match(r"(code|syscall|errno|npm warn) ", line)]
+    return said[0] if said else "it gave no reason"
 
 
 def read(package: Package, folder: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -61,12 +70,32 @@ def read(package: Package, folder: Path, wanted: Callable[[str], bool]) -> dict[
         }
     else:
         raise UserError(f"{folder} holds neither {package.tarball} nor a folder {package.name}")
-    found = json.loads(files.pop("package.json", b"{}")).get("version", "unknown")
+    manifest = parse(package, "package.json", files.pop("package.json", b"{}"))
+    found = manifest.get("version", "unknown") if isinstance(manifest, dict) else "unknown"
     if found != package.version:
         raise UserError(
             f"{package.name} in {folder} is version {found}; {package.version} is pinned"
         )
     return files
+
+
+def read_json(package: Package, folder: Path, *paths: str) -> list[Any]:
+    """What the package's JSON files at `paths` hold. Raises UserError as `read` does, and when one
+    is missing or is no JSON.
+    """
+    files = read(package, folder, lambda path: path in paths)
+    for path in paths:
+        if path not in files:
+            raise UserError(f"{package.name} in {folder} holds no {path}: is it all there?")
+    return [parse(package, path, files[path]) for path in paths]
+
+
+def parse(package: Package, path: str, data: bytes) -> Any:
+    """The JSON file's value. Raises UserError when it is none."""
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise UserError(f"{path} of {package.name} is no JSON: {error}") from error
 
 
 def _from_tarball(tarball: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
@@ -82,6 +111,6 @@ def _from_tarball(tarball: Path, wanted: Callable[[str], bool]) -> dict[str, byt
                 stream = archive.extractfile(member)
                 if stream is not None:
                     files[path] = stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"{tarball} can't be read ({error}): delete it and run again") from error
     return files

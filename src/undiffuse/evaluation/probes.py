@@ -1,4 +1,6 @@
-"""Asked colours: is the hue there by program, and does the judge still see the thing?"""
+"""Asked colours: is the hue there by program, and does the judge still see the thing? And the
+colours that a family paints in.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from undiffuse.evaluation.edges import ground
 from undiffuse.evaluation.material import CELL, CONCEPT, EVALUATION, Material, is_plain, was_trained
 from undiffuse.evaluation.protocols import Pictures, Vectors
 
+NO_THINGS = ("locked", "unlocked")  # names that are no nouns
 PAIRS = 25  # known, and as many in no caption
 MIN_FAMILIES = 3  # that draw the thing in one colour
 MIN_SHARE = 0.1  # of the pixels that are not ground: a speck of red is no red apple
@@ -67,14 +70,17 @@ def colour_pairs(material: Material, count: int = PAIRS) -> list[ColourPair]:
 def _things(trained: Sequence[dict]) -> list[str]:
     families: dict[str, set[str]] = {}
     for record in trained:
-        if is_plain(record) and can_be_recoloured(record):
-            families.setdefault(noun(record["name"]), set()).add(record["family"])
+        thing = noun(record["name"])
+        # "leafy green" without its colour is no name of a thing.
+        if is_plain(record) and can_be_recoloured(record) and record["name"].endswith(thing):
+            families.setdefault(thing, set()).add(record["family"])
     return sorted(
         thing
         for thing, drawn in families.items()
         if len(drawn) >= MIN_FAMILIES
         and len(thing.split()) <= 2
         and thing.replace(" ", "").isalpha()
+        and thing not in NO_THINGS
     )
 
 
@@ -136,3 +142,14 @@ def recoloured(material: Material, pairs: Sequence[ColourPair]) -> Iterator[Pict
             rgba = np.concatenate([picture, np.full_like(picture[..., :1], 255)], -1)
             picture = colours.recolour(rgba, source, pair.colour)[..., :3]
         yield np.ascontiguousarray(picture.transpose(2, 0, 1))
+
+
+def palette(pictures: Pictures) -> Vectors:
+    """`(B, 512)`: roots of the shares of colours in 8 steps a channel: rows of unit length.
+
+    Families keep to their palettes, so this tells them apart without any network.
+    """
+    steps = (pictures >> 5).astype(np.int64)
+    codes = (steps[:, 0] << 6) + (steps[:, 1] << 3) + steps[:, 2]  # (B, H, W)
+    counts = np.stack([np.bincount(code.ravel(), minlength=512) for code in codes])
+    return np.sqrt(counts / codes[0].size).astype(np.float32)

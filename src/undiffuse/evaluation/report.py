@@ -11,6 +11,7 @@ from typing import Any
 from undiffuse.errors import UserError
 from undiffuse.evaluation.statistics import Figure
 
+HEAD = ("figure", "value", "95% interval", "count", "real", "at least / most", "reached")
 MARK = {True: "yes", False: "**no**", None: ""}
 
 
@@ -27,14 +28,14 @@ class Report:
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
-        """A table with the bounds beside each figure, and whether they are kept."""
-        rows = [("figure", "value", "95% interval", "count", "real", "at least / most", "reached")]
-        rows += [_row(figure) for figure in self.figures]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        """A table with the bounds beside each figure and whether they are kept, then the notes."""
+        rows = [HEAD, *(_row(figure) for figure in self.figures)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
         lines = [" | ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows]
         lines.insert(1, " | ".join("-" * width for width in widths))
-        about = [f"{name}: {value}" for name, value in self.about.items()]
-        return "\n".join([*(f"| {line} |" for line in lines), "", *about]) + "\n"
+        notes = [f"- {figure.name}: {figure.note}" for figure in self.figures if figure.note]
+        about = [f"- {name}: {value}" for name, value in self.about.items()]
+        return "\n".join([*(f"| {line} |" for line in lines), "", *notes, "", *about]) + "\n"
 
 
 def _row(figure: Figure) -> tuple[str, ...]:

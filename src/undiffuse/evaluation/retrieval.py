@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from undiffuse.evaluation.protocols import Vectors
 
-RIDGE = 0.1  # against the mean eigenvalue of X'X, which is N / 512 for unit rows
+RIDGE = 0.01  # against the mean eigenvalue of X'X, which is N / D for unit rows
 
 
 def ranks(
@@ -42,18 +42,18 @@ def top(vectors: Vectors, targets: Vectors, count: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class FamilyProbe:
-    """Which family a picture is drawn in: least squares on the judge's picture vectors.
+    """Which family a picture is drawn in: least squares on its features, the judge's vector say.
 
     A probe on pictures and not the text "NAME in F style": whether the judge's *text* tower keeps
     the family is another question than whether the picture shows it.
     """
 
     families: tuple[str, ...]
-    weights: NDArray[np.float64]  # (513, F), the last row for a constant
+    weights: NDArray[np.float64]  # (D + 1, F), the last row for a constant
 
     @classmethod
     def fit(cls, vectors: Vectors, families: Sequence[str]) -> "FamilyProbe":
-        """From `(N, 512)` vectors of training pictures and the family of each."""
+        """From features `(N, D)` of training pictures, rows of unit length, and their families."""
         names = tuple(sorted(set(families)))
         labels = np.array([names.index(family) for family in families])
         each = np.bincount(labels)[labels]
@@ -65,7 +65,7 @@ class FamilyProbe:
         return cls(names, np.linalg.solve(gram, inputs.T @ targets))
 
     def __call__(self, vectors: Vectors) -> list[str]:
-        """The family of each of `(B, 512)` vectors."""
+        """The family of each of `(B, D)` features."""
         return [self.families[i] for i in (_with_constant(vectors) @ self.weights).argmax(1)]
 
     def right(self, vectors: Vectors, families: Sequence[str]) -> NDArray[np.bool_]:

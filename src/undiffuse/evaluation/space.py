@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from undiffuse.data.names import TONES
 from undiffuse.data.split import unit_hash
@@ -66,23 +67,26 @@ def synonym_figures(
     for part, chosen in (("single words", single), ("several words", ~single)):
         if chosen.any():
             yield mean_figure(f"synonyms@5, {part}", hits[chosen], seed)
-    named = [i for i, vector in enumerate(centres := _centres(material, encoder)) if vector.any()]
-    back = {old: new for new, old in enumerate(named)}
-    kept = [[back[name] for name in names if name in back] for names in right]
-    rows = [i for i, names in enumerate(kept) if names]
-    if rows:
-        hits = ranks(vectors[rows], centres[named], [kept[i] for i in rows]) < 5
-        yield mean_figure("synonyms@5, by pictures", hits, seed, note=f"among {len(named)} names")
+    hits = _found_by_pictures(material, encoder, vectors, right)
+    if len(hits):
+        yield mean_figure("synonyms@5, by pictures", hits, seed)
 
 
-def _centres(material: Material, encoder: Encoder) -> Vectors:
-    """`(names, 512)`: the mean vector of each name's training pictures; zeros where it has none."""
+def _found_by_pictures(
+    material: Material, encoder: Encoder, words: Vectors, right: Sequence[Sequence[int]]
+) -> NDArray[np.bool_]:
+    """Each name stands for the mean vector of its training pictures; names without one are out."""
     rows = material.plain_rows("train")
-    sums = np.zeros((len(material.names), 512), np.float32)
-    if len(rows):
-        vectors = encode_pictures(encoder, material.pictures.pictures[rows])
-        np.add.at(sums, [right[0] for right in material.right_names(rows)], vectors)
-    return _unit(sums)
+    if not len(rows):
+        return np.zeros(0, bool)
+    shown = np.array([answer[0] for answer in material.right_names(rows)])
+    sums = np.zeros((len(material.names), words.shape[1]), np.float32)
+    np.add.at(sums, shown, encode_pictures(encoder, material.pictures.pictures[rows]))
+    drawn = np.bincount(shown, minlength=len(sums)) > 0
+    place = np.cumsum(drawn) - 1  # of a name among those that are left
+    kept = [[int(place[name]) for name in names if drawn[name]] for names in right]
+    asked = [i for i, names in enumerate(kept) if names]
+    return ranks(words[asked], _unit(sums[drawn]), [kept[i] for i in asked]) < 5
 
 
 def analogies(names: Sequence[str]) -> dict[str, list[Analogy]]:
@@ -99,8 +103,9 @@ def analogies(names: Sequence[str]) -> dict[str, list[Analogy]]:
     crossed: list[Analogy] = []
     tones: list[Analogy] = []
     for x in jobs:
-        y = min(jobs, key=lambda other, x=x: unit_hash("crossed", x, other) + (other == x))
-        if y != x:
+        others = sorted((unit_hash("crossed", x, other), other) for other in jobs if other != x)
+        if others:
+            y = others[0][1]
             crossed.append((f"man {x}", f"man {y}", f"woman {y}", f"woman {x}"))
             tone = TONES[1 + int(unit_hash("tone", x) * (len(TONES) - 1))]
             tones.append((f"man {x}, {tone}", f"man {x}", f"woman {y}", f"woman {y}, {tone}"))

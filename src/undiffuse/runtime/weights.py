@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from undiffuse.errors import UserError
 
 FORMAT = 1
+HALF = np.dtype(np.float16)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ def hash_of(halves: dict[str, np.ndarray], text: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def read_weights(path: Path, kind: str) -> Weights:
+def read_weights(path: Path, kind: str, part: str = "") -> Weights:
     """Read a weight file of a kind ("clip", "codec", "denoiser").
 
+    Of `tensors`, those whose names begin with `part`; the hash is of the whole file.
     Raises UserError when it is missing, broken, of another kind, or of a newer format.
     """
     try:
@@ -71,14 +73,16 @@ def read_weights(path: Path, kind: str) -> Weights:
             text = (file.metadata() or {})["undiffuse"]
             halves = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         meta = json.loads(text)
-        found, version = meta["kind"], meta["format"]
+        found, version = meta["kind"], int(meta["format"])
+        if not isinstance(meta["config"], dict) or any(h.dtype != HALF for h in halves.values()):
+            raise ValueError("a configuration and float16 tensors were expected")
     except FileNotFoundError as error:
         raise UserError(f"there is no weight file {path}") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} is not a weight file of undiffuse, or is broken") from error
     if version > FORMAT:
         raise UserError(f"{path} has format {version}; this version of undiffuse reads {FORMAT}")
     if found != kind:
         raise UserError(f"{path} holds a {found}, not a {kind}")
-    tensors = {name: half.astype(np.float32) for name, half in halves.items()}
+    tensors = {k: half.astype(np.float32) for k, half in halves.items() if k.startswith(part)}
     return Weights(tensors, meta, hash_of(halves, text))

@@ -21,7 +21,8 @@ from undiffuse.errors import UserError
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write the file whole or not at all: a kill at any moment leaves the old one or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    # Always the same name, so that kills in the middle of a write leave one file behind at most.
+    partial = path.with_name(f".{path.name}.part")
     try:
         save_file(
             {name: tensor.detach().contiguous() for name, tensor in tensors.items()},

@@ -20,6 +20,7 @@ from undiffuse.clip.model import Clip
 from undiffuse.clip.tokenizer import Tokenizer
 from undiffuse.data.captions import caption
 from undiffuse.data.pictures import EvenSampler, PictureSet, composite_pairs, difference_pairs
+from undiffuse.errors import UserError
 from undiffuse.training.augment import moved, to_float
 
 CAPTION_TOKENS, WORD_TOKENS = 16, 8
@@ -84,6 +85,8 @@ class ClipRecipe:
         if words is not None:
             model.register_parameter("log_word_scale", self.word_scale)
             self.bank = torch.zeros(len(words.names), 512)
+            weights = np.array([1.0 if word in words.right else 0.0 for word in words.words])
+            self.synonym_weights = weights / weights.sum()
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint must hold besides weights."""
@@ -125,8 +128,9 @@ class ClipRecipe:
             # Now and then the whole context, or the later positions would never be trained.
             length = self.tokenizer.context if step % 16 == 15 else CAPTION_TOKENS
             text = self.embed_text([one.text for one in captions], length)
-        match = multi_positive(image, text, torch.from_numpy(fits), self.model.logit_scale)
-        losses = {"match": match}
+        scale = self.model.logit_scale
+        match = multi_positive(image, text, torch.from_numpy(fits), scale)
+        losses = {"match": match, "scale": scale.detach()}
         total = match
         extra_texts = sorted({pair[2] for pair in pairs})
         if pairs:
@@ -143,11 +147,11 @@ class ClipRecipe:
         return {"loss": total, **losses}
 
     def word_loss(self, step: int, rng: Generator, table: WordTable) -> Tensor:
-        """KL divergence of the student's neighbourhoods from the teacher's, among names and words."""
+        """KL divergence of the student's neighbourhoods from the teacher's, of names and words."""
         if step % BANK_EVERY == 0:
             self._refresh_bank(table)
         rows = rng.integers(len(table.words), size=256)
-        rows[:64] = rng.choice(len(table.words), 64, p=self._synonym_weights(table))
+        rows[:64] = rng.choice(len(table.words), 64, p=self.synonym_weights)
         texts = [table.words[row] for row in rows]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             student = self.embed_text(texts, WORD_TOKENS)
@@ -164,12 +168,6 @@ class ClipRecipe:
             (teacher @ teacher.T).masked_fill(alike, -1e4),
         )
         return loss + among
-
-    def _synonym_weights(self, table: WordTable) -> np.ndarray:
-        if not hasattr(self, "_weights"):
-            weights = np.array([1.0 if word in table.right else 0.0 for word in table.words])
-            self._weights = weights / weights.sum()
-        return self._weights
 
     @torch.no_grad()
     def _refresh_bank(self, table: WordTable) -> None:
@@ -198,10 +196,13 @@ def read_words(path: Path) -> WordTable:
     from undiffuse.training import checkpoint
 
     tensors, meta = checkpoint.load(path)
-    return WordTable(
-        meta["words"],
-        meta["names"],
-        tensors["words"].float(),
-        tensors["names"].float(),
-        {word: list(rows) for word, rows in meta["right"].items()},
-    )
+    try:
+        return WordTable(
+            meta["words"],
+            meta["names"],
+            tensors["words"].float(),
+            tensors["names"].float(),
+            {word: list(rows) for word, rows in meta["right"].items()},
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is not what `undiffuse data words` writes") from error

@@ -69,7 +69,7 @@ class DenoiserRecipe:
         self.even = EvenSampler(pictures, pictures.rows(lambda r: not r.get("composite")))
         self.composites = pictures.rows(lambda r: bool(r.get("composite")))
         self.network: Any = torch.compile(model) if compiled else model
-        self.schedule = diffusion.SCHEDULES[model.config.schedule]()
+        self.schedule = diffusion.SCHEDULES[model.config.schedule]
 
     def loss(self, step: int, rng: Generator) -> dict[str, Tensor]:
         made = self.batch // 4 if len(self.composites) else 0

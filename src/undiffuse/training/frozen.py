@@ -146,7 +146,7 @@ class Frozen:
         names = sorted(plain)
         asked = sorted(names, key=lambda name: unit_hash("look", name))[:count]
         cond = _embed(self.clip, self.tokenizer, [f"{name} in twemoji style" for name in asked])
-        schedule = diffusion.SCHEDULES[model.config.schedule]()
+        schedule = diffusion.SCHEDULES[model.config.schedule]
 
         def network(x_t: Tensor, t: float, cond: Tensor) -> Tensor:
             return model(x_t, torch.full((len(x_t),), t), cond)

@@ -55,6 +55,7 @@ class Run:
     weight_decay: float = 0.01
     extra: Callable[[], dict[str, Tensor]] = dict  # more tensors for the checkpoint
     restore_extra: Callable[[dict[str, Tensor]], None] = lambda tensors: None
+    data: str = ""  # digest of the pictures
     step: int = 0
     seconds: float = 0.0  # spent training, over all the pieces the run was cut into
     optimizers: list[Optimizer] = field(init=False)
@@ -69,10 +70,15 @@ class Run:
         return self.folder / "checkpoint.safetensors"
 
     def save(self) -> None:
-        tensors = {f"model.{name}": p for name, p in self.model.named_parameters()}
+        tensors = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
         tensors |= checkpoint.flatten_optimizers(self.optimizers) | self.ema.tensors()
         tensors |= {f"extra.{name}": tensor for name, tensor in self.extra().items()}
-        meta = {"step": self.step, "seconds": self.seconds, "config": self.config}
+        meta = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "config": self.config,
+            "data": self.data,
+        }
         checkpoint.save(self.path, tensors, meta)
 
     def resume(self) -> bool:
@@ -80,21 +86,34 @@ class Run:
         if not self.path.exists():
             return False
         tensors, meta = checkpoint.load(self.path)
-        if meta["config"] != self.config:
-            changed = [k for k in self.config if meta["config"].get(k) != self.config[k]]
-            raise UserError(
-                f"{self.path} was trained with another {changed[0] if changed else 'setting'}: "
-                "use the same settings, or another folder"
-            )
-        parameters = dict(self.model.named_parameters())
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(tensors[f"model.{name}"])
-        checkpoint.restore_optimizers(self.optimizers, tensors)
-        self.ema.restore(tensors)
-        self.restore_extra({k[6:]: v for k, v in tensors.items() if k.startswith("extra.")})
-        self.step, self.seconds = meta["step"], meta["seconds"]
+        try:
+            self._check(meta["config"], meta.get("data", self.data))
+            parameters = dict(self.model.named_parameters())
+            with torch.no_grad():
+                for name, parameter in parameters.items():
+                    parameter.copy_(tensors[f"model.{name}"])
+            checkpoint.restore_optimizers(self.optimizers, tensors)
+            self.ema.restore(tensors)
+            self.restore_extra({k[6:]: v for k, v in tensors.items() if k.startswith("extra.")})
+            self.step, self.seconds = meta["step"], meta["seconds"]
+        except KeyError as error:
+            raise UserError(f"{self.path} is not a checkpoint: it has no {error}") from error
         return True
+
+    def _check(self, config: dict[str, Any], data: str) -> None:
+        unset = object()
+        for name in sorted(config.keys() | self.config.keys()):
+            theirs, ours = config.get(name, unset), self.config.get(name, unset)
+            if theirs != ours:
+                said = "without it" if theirs is unset else f"with {theirs}"
+                raise UserError(
+                    f"{self.path} was trained with another {name}, {said}: "
+                    "use the same settings, or another folder"
+                )
+        if data != self.data:
+            raise UserError(
+                f"{self.path} was trained on other pictures: use the same, or another folder"
+            )
 
 
 def make_optimizers(
@@ -104,7 +123,8 @@ def make_optimizers(
 
     Muon's step is brought to AdamW's size (arXiv 2502.16982), so that one rate suits both.
     """
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (matrices if "blocks." in name and parameter.ndim == 2 else rest).append(parameter)
     optimizers: list[Optimizer] = [
@@ -137,14 +157,13 @@ def train(run: Run) -> Iterator[Record]:
     good state saved, after `MAX_SKIPPED` such steps in a row.
     """
     skipped_in_a_row = 0
-    bases = [optimizer.param_groups[0]["lr"] for optimizer in run.optimizers]
     saved = time.monotonic()
     while run.step < run.steps:
         started = time.monotonic()
         rng = Generator(Philox(key=[run.seed, run.step]))
         share = rate_at(run.step, run)
-        for optimizer, base in zip(run.optimizers, bases, strict=True):
-            optimizer.param_groups[0]["lr"] = base * share
+        for optimizer, rate in zip(run.optimizers, (run.rate, run.muon_rate), strict=False):
+            optimizer.param_groups[0]["lr"] = rate * share
         losses = run.loss(run.step, rng)
         losses["loss"].backward()
         gradient = float(nn.utils.clip_grad_norm_(run.model.parameters(), CLIP_NORM))
@@ -167,9 +186,8 @@ def train(run: Run) -> Iterator[Record]:
         speed = run.batch / (now - started)
         yield Record(run.step, values, gradient, share, speed, not good)
         if skipped_in_a_row >= MAX_SKIPPED:
+            run.save()  # the weights are those of the last good step
             raise UserError(
-                f"the loss is not finite since step {run.step - MAX_SKIPPED}: "
-                f"lower the learning rate and resume from {run.path}"
+                f"neither loss nor gradient was finite after step {run.step - MAX_SKIPPED}; the "
+                f"weights of that step are in {run.path}: train in another folder at a lower rate"
             )
-    for optimizer, base in zip(run.optimizers, bases, strict=True):
-        optimizer.param_groups[0]["lr"] = base

@@ -34,5 +34,5 @@ def learn(texts: Iterable[str], size: int, context: int) -> Tokenizer:
     for letter in sorted(alphabet):
         for token in (letter, letter + END_OF_WORD):
             vocabulary.setdefault(token, len(vocabulary))
-    merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+    merges = [(first, second) for first, second in model["merges"]]
     return Tokenizer(vocabulary, merges, context)

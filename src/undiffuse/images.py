@@ -1,0 +1,139 @@
+"""Picture files: PNG that says how it was drawn, whole or not there at all.
+
+What is read back is hostile until checked. Pixels are bytes `(H, W, 3)` throughout.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from struct import unpack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undiffuse.config import SIDE
+from undiffuse.errors import UserError
+
+KEY = "undiffuse"  # of the PNG's text chunk that holds the record, as JSON
+MAX_SCALE = 16
+_MAX_FILE, _MAX_RECORD = 16 << 20, 1 << 16  # bytes, characters
+
+Pixels = NDArray[np.uint8]
+
+
+def enlarged(pixels: Pixels, scale: int) -> Pixels:
+    """Each pixel as a square of scale x scale: nothing is lost, `reduced` gives it back."""
+    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def reduced(pixels: Pixels, path: Path) -> Pixels:
+    """What was enlarged, 64x64 again. UserError, naming `path`, if the pixels aren't that."""
+    scale = max(1, len(pixels) // SIDE)
+    small = pixels[::scale, ::scale]
+    if small.shape[:2] != (SIDE, SIDE) or not np.array_equal(enlarged(small, scale), pixels):
+        raise UserError(f"{path} was changed: it is no picture of {SIDE}x{SIDE} made larger")
+    return small
+
+
+def grid(pictures: Sequence[Pixels], gap: int = 4) -> Pixels:
+    """Pictures of one size in a near square, row by row, white between them."""
+    columns = int(np.ceil(np.sqrt(len(pictures))))
+    rows = -(-len(pictures) // columns)
+    height, width = (size + gap for size in pictures[0].shape[:2])
+    sheet = np.full((rows * height + gap, columns * width + gap, 3), 255, np.uint8)
+    for place, picture in enumerate(pictures):
+        top, left = gap + place // columns * height, gap + place % columns * width
+        sheet[top : top + height - gap, left : left + width - gap] = picture
+    return sheet
+
+
+def png(pixels: Pixels, record: dict[str, Any] | None = None) -> bytes:
+    """A PNG file of pixels, with the record in it."""
+    from PIL import Image, PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    if record is not None:
+        info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def read_png(path: Path) -> tuple[Pixels, dict[str, Any]]:
+    """The pixels of a PNG file and its record.
+
+    UserError for a file that can't be read, is no PNG, is too large, or has no record.
+    """
+    data = _bytes_of(path)
+    # Sizes first: a few bytes can ask for gigabytes.
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
+        raise UserError(f"{path} is no PNG file")
+    if max(unpack(">II", data[16:24])) > SIDE * MAX_SCALE:
+        raise UserError(f"{path} is larger than undiffuse draws: {SIDE * MAX_SCALE} pixels a side")
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(data), formats=["PNG"]) as image:
+            image.load()
+            pixels, text = np.asarray(image.convert("RGB")), image.info.get(KEY)
+    except Exception as error:  # a broken file may raise almost anything
+        raise UserError(f"{path} is a broken PNG file") from error
+    if not isinstance(text, str) or len(text) > _MAX_RECORD:
+        raise UserError(f"{path} doesn't say how it was drawn: it has no record of undiffuse")
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} has a broken record") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path} has a broken record")
+    return pixels, record
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is no file")
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read: {_reason(error)}") from error
+    if len(data) > _MAX_FILE:
+        raise UserError(f"{path} is too large: more than {_MAX_FILE >> 20} MB")
+    return data
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all. UserError if it can't be written."""
+    partial = _partial(path)
+    try:
+        try:
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} can't be written: {_reason(error)}") from error
+
+
+def check_writable(path: Path) -> None:
+    """UserError unless a file could be written there now: so that nothing is drawn in vain."""
+    if path.is_dir():
+        raise UserError(f"{path} can't be written: it is a folder")
+    partial = _partial(path)
+    try:
+        partial.open("xb").close()
+        partial.unlink()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be written: {_reason(error)}") from error
+
+
+def _partial(path: Path) -> Path:
+    # Not longer than the name itself by much: names have a limit, 255 bytes on most systems.
+    return path.with_name(f".{os.getpid()}.{path.name}")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,194 @@
+"""The networks without torch: CLIP's encoders, the codec and the denoiser in ONNX Runtime.
+
+Each reads its part of a model's folder: KIND.safetensors and graphs/NAME.onnx. A row of a result
+depends on its own row of the input alone, to the byte (`Session`).
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from undiffuse.clip.tokenizer import Tokenizer, Tokens
+from undiffuse.config import (
+    EMBED,
+    SIDE,
+    ClipConfig,
+    CodecConfig,
+    Config,
+    DenoiserConfig,
+    from_dict,
+)
+from undiffuse.diffusion import SCHEDULES, TARGETS, as_denoiser, named
+from undiffuse.diffusion.arrays import Array, Times, check_array, check_cond
+from undiffuse.errors import UserError
+from undiffuse.runtime.session import Session, weight_file
+from undiffuse.runtime.weights import Weights, read_weights
+
+Floats = NDArray[np.float32]
+
+
+class ClipEncoder:
+    """CLIP: words and pictures to vectors. `hash` names its weights.
+
+    The picture half is read when a picture is first encoded: drawing needs the words alone.
+    """
+
+    def __init__(self, folder: Path, threads: int = 2) -> None:
+        """UserError for files that are missing, broken or do not fit each other."""
+        self._folder, self._threads = folder, threads
+        path = weight_file(folder, "clip")
+        weights = read_weights(path, "clip", "text.")
+        self.hash, self.config = weights.hash, _config(ClipConfig, weights, path)
+        self.tokenizer = Tokenizer.from_json(
+            str(weights.meta.get("tokenizer")), self.config.context
+        )
+        self._text = Session(folder, "clip_text", weights, threads)
+
+    @cached_property
+    def _image(self) -> Session:
+        weights = _again(self._folder, "clip", "image.", self.hash)
+        return Session(self._folder, "clip_image", weights, self._threads, by_row=True)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """What the encoder reads of texts; `cut` is what it doesn't, "" for a text that fits."""
+        return self.tokenizer(texts)
+
+    def encode_text(self, texts: Sequence[str]) -> Floats:
+        """Unit vectors `(B, 512)`. What is beyond the context is left out: `tokens(texts).cut`."""
+        if not texts:
+            return np.zeros((0, EMBED), np.float32)
+        tokens = self.tokens(texts)
+        # Always padded to the whole context: sums over another length round otherwise.
+        return self._text(ids=tokens.ids, lengths=tokens.lengths)
+
+    def encode_image(self, pictures: NDArray[Any]) -> Floats:
+        """Unit vectors `(B, 512)` of `(B, 3, H, W)`: bytes of any size, or floats in [-1, 1] of
+        64x64. UserError for any other array."""
+        pixels = to_pixels(pictures)
+        return self._image(pictures=pixels) if len(pixels) else np.zeros((0, EMBED), np.float32)
+
+
+class CodecRuntime:
+    """Pixels to latents and back. `hash` names its weights; the encoder is read at its first use."""
+
+    def __init__(self, folder: Path, threads: int = 2) -> None:
+        """UserError for files that are missing, broken or do not fit each other."""
+        self._folder, self._threads = folder, threads
+        path = weight_file(folder, "codec")
+        weights = read_weights(path, "codec", "decoder.")
+        self.hash, self.config = weights.hash, _config(CodecConfig, weights, path)
+        self._decode = self._half("codec_decode", weights)
+
+    def _half(self, name: str, weights: Weights) -> Session:
+        return Session(self._folder, name, weights, self._threads, by_row=True)
+
+    @cached_property
+    def _encode(self) -> Session:
+        return self._half("codec_encode", _again(self._folder, "codec", "encoder.", self.hash))
+
+    def encode(self, pixels: NDArray[Any]) -> Floats:
+        """Latents `(B, C, S, S)` of pictures, as `ClipEncoder.encode_image` takes them."""
+        return self._encode(pixels=to_pixels(pixels))
+
+    def decode(self, latents: Floats) -> Floats:
+        """Pixels `(B, 3, 64, 64)`, about in [-1, 1], of latents `(B, C, S, S)`."""
+        _check_shape("latents", latents, self.config)
+        return self._decode(latents=latents)
+
+
+class DenoiserRuntime:
+    """The seam: `denoiser(x_t, t, cond) -> x0`, whatever the network itself predicts.
+
+    `hash` names its weights, and `made_for` the CLIP and the codec it was trained with, by hash;
+    no codec where it draws in pixels.
+    """
+
+    def __init__(self, folder: Path, threads: int = 2) -> None:
+        """UserError for files that are missing, broken or do not fit each other."""
+        path = weight_file(folder, "denoiser")
+        weights = read_weights(path, "denoiser")
+        self.hash, self.config = weights.hash, _config(DenoiserConfig, weights, path)
+        self.made_for = {kind: weights.meta.get(kind) for kind in ("clip", "codec")}
+        self.schedule = named(SCHEDULES, self.config.schedule, "schedule")
+        named(TARGETS, self.config.target, "target")
+        # Above 16 the network has convolutions (networks/denoiser.py).
+        by_row = self.config.side > 16
+        self._session = Session(folder, "denoiser", weights, threads, by_row=by_row)
+        chain = weights.meta.get("chain", 0)
+        self._denoiser = as_denoiser(self.config.target, self.schedule, self._predict, chain=chain)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what it draws."""
+        return self.config.channels, self.config.side, self.config.side
+
+    def __call__(self, x_t: Floats, t: Times, cond: Floats | None) -> Floats:
+        """x0 `(B, C, S, S)` of `x_t`, for `t` a float or `(B,)` and `cond` `(B, 512)` or None.
+
+        UserError for arrays that do not fit.
+        """
+        _check_shape("x_t", x_t, self.config)
+        x0: Floats = self._denoiser(x_t, t, cond)
+        return x0
+
+    def _predict(self, x_t: Array, t: Times, cond: Array | None) -> Array:
+        count = len(x_t)
+        if cond is None:
+            cond = np.zeros((count, EMBED), np.float32)
+        check_cond("cond", cond, x_t, rows=(count,))
+        levels = np.broadcast_to(np.asarray(t, np.float32), (count,))
+        return self._session(x_t=x_t, t=levels, cond=np.asarray(cond, np.float32))
+
+
+def to_pixels(pictures: NDArray[Any]) -> Floats:
+    """`(B, 3, H, W)` of bytes, or `(B, 3, 64, 64)` of floats in [-1, 1], as float32 64x64."""
+    shape = np.shape(pictures)
+    if len(shape) != 4 or shape[1] != 3 or 0 in shape[2:]:
+        raise UserError(f"pictures have shape {shape}: give (B, 3, H, W)")
+    if pictures.dtype == np.uint8:
+        if shape[2:] != (SIDE, SIDE):
+            pictures = np.stack([_resized(picture) for picture in pictures])
+        return pictures.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    check_array("pictures", pictures)
+    if shape[2:] != (SIDE, SIDE):
+        raise UserError(f"pictures are {shape[2]}x{shape[3]}: give floats as {SIDE}x{SIDE}")
+    return pictures.astype(np.float32)
+
+
+def _resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
+    small = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(small).transpose(2, 0, 1)
+
+
+def _check_shape(argument: str, x: Array, config: CodecConfig | DenoiserConfig) -> None:
+    wanted = (config.channels, config.side, config.side)
+    check_array(argument, x)
+    if x.dtype != np.float32 or x.shape[1:] != wanted or not len(x):
+        raise UserError(f"{argument} is {x.dtype} {x.shape}: give float32 (B, *{wanted})")
+
+
+def _config(kind: type[Config], weights: Weights, path: Path) -> Config:
+    """The configuration in a weight file; UserError unless each setting is what it should be."""
+    config = from_dict(kind, weights.meta["config"])
+    for name, usual in vars(kind()).items():
+        value = getattr(config, name)
+        if name not in weights.meta["config"] or (
+            not isinstance(value, type(usual)) and not isinstance(usual, float | tuple)
+        ):
+            raise UserError(f"{path} is broken: its configuration has {name}={value!r}")
+    return config
+
+
+def _again(folder: Path, kind: str, part: str, known: str) -> Weights:
+    """Another part of a weight file; UserError if the file is no longer the same."""
+    weights = read_weights(weight_file(folder, kind), kind, part)
+    if weights.hash != known:
+        raise UserError(f"{weight_file(folder, kind)} was changed while it was in use: load again")
+    return weights
