@@ -3,6 +3,7 @@
 What is read back is hostile until checked. Pixels are bytes `(H, W, 3)` throughout.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from struct import unpack
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,10 +122,12 @@ def write_file(path: Path, data: bytes) -> None:
 
 def check_writable(path: Path) -> None:
     """UserError unless a file could be written there now: so that nothing is drawn in vain."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"{path} can't be written: it is a folder")
     partial = _partial(path)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # a name too long shows here, and not in the partial file's
         partial.open("xb").close()
         partial.unlink()
     except (OSError, ValueError) as error:
@@ -131,8 +135,7 @@ def check_writable(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    # Not longer than the name itself by much: names have a limit, 255 bytes on most systems.
-    return path.with_name(f".{os.getpid()}.{path.name}")
+    return path.with_name(f".undiffuse-{os.getpid()}-{crc32(os.fsencode(path.name)):08x}")
 
 
 def _reason(error: Exception) -> str:

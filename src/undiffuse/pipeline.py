@@ -126,8 +126,8 @@ class TextToImage:
             raise UserError("there is no prompt in the list: give one at least")
         texts = [styled(one, config.style, asked=bool(style)) for one in prompts]
         indices = [first_index + k for k in range(n)]
-        notes = [note for text in texts for note in [self._notes(text)] * n]
-        records = [self._record(text, seed, index, config) for text in texts for index in indices]
+        notes = tuple(note for text in texts for note in [self._notes(text)] * n)
+        records = tuple(self._record(text, seed, k, config) for text in texts for k in indices)
         cond = self._cond([text.text for text in texts])
         cond = None if cond is None else cond.repeat(n, axis=0)
         source = diffusion.noise_source(seed, indices * len(prompts), self.denoiser.shape)
@@ -138,8 +138,8 @@ class TextToImage:
         config: DrawConfig,
         cond: Array | None,
         source: Callable[[int], Array],
-        records: list[dict[str, Any]],
-        notes: list[tuple[str, ...]],
+        records: tuple[dict[str, Any], ...],
+        notes: tuple[tuple[str, ...], ...],
     ) -> Iterator[Look]:
         band = (config.band_low, config.band_high)
         denoiser: Denoiser = diffusion.guided(self.denoiser, config.guidance, band=band)
@@ -150,7 +150,7 @@ class TextToImage:
             times=self._times(config), fresh=source,
         )  # fmt: skip
         for step in walk:
-            yield Look(step, self.decode, tuple(records), tuple(notes))
+            yield Look(step, self.decode, records, notes)
 
     def decode(self, x: Array) -> Pixels:
         """What the denoiser draws in, `(B, C, S, S)`, as bytes `(B, 64, 64, 3)`."""

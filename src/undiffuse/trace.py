@@ -16,7 +16,7 @@ from undiffuse.errors import UserError
 from undiffuse.images import Pixels, enlarged, png, write_file
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageFont
+    from PIL import Image
 
     from undiffuse.pipeline import Look
 
@@ -101,7 +101,7 @@ def _moving(frames: list[Frame], kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _frame(pil: Any, font: "ImageFont.ImageFont", frame: Frame) -> "Image.Image":
+def _frame(pil: Any, font: Any, frame: Frame) -> "Image.Image":
     """x_t beside x0, each four times as large, the shares under them."""
     from PIL import ImageDraw
 

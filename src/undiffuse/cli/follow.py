@@ -1,4 +1,4 @@
-"""A training run on the terminal: its progress, what it should be told of, and how it is stopped."""
+"""A training run on the terminal: its progress, what is wrong with it, and how it is stopped."""
 
 import signal
 import sys

@@ -14,6 +14,7 @@ COMMANDS = {
     "replay": ("undiffuse.cli.replay", "Draw a picture again and compare the pixels."),
     "data": ("undiffuse.cli.data", "Build data sets."),
     "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),
+    "evaluate": ("undiffuse.cli.evaluate", "Judge a model by figures and by a sheet."),
 }
 
 
@@ -63,9 +64,12 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     """The program. Exit status 0, 1 for an interrupted run, 2 for what the user can mend."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="undiffuse", standalone_mode=False)
     except UserError as error:
         fail(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
     except click.ClickException as error:
         fail(error.format_message())
     except (KeyboardInterrupt, click.Abort):

@@ -1,5 +1,6 @@
 """Where pictures go: names made of prompts, numbers, and never over what is there unasked."""
 
+import os
 import re
 import unicodedata
 from itertools import count as counting
@@ -28,7 +29,7 @@ def picture_paths(
     or None for the present one. Names made of the prompt are those that are free; a name that was
     given must be free, or `overwrite` true. UserError if not, or if they can't be written.
     """
-    given = out is not None and not out.is_dir()
+    given = out is not None and not os.path.isdir(out)
     if given and out is not None and out.suffix.lower() != ".png":
         raise UserError(f"{out}: give a name that ends in .png, or a folder that there is")
     stem = out.with_suffix("") if given and out is not None else (out or Path()) / slug(prompt)
@@ -45,7 +46,7 @@ def picture_paths(
 
 def check_place(path: Path, *, overwrite: bool) -> None:
     """UserError unless a file can be written there without loss, or may be."""
-    if path.exists() and not path.is_dir() and not overwrite:
+    if os.path.exists(path) and not os.path.isdir(path) and not overwrite:
         raise UserError(f"{path} is there already: give another name, or --overwrite")
     check_writable(path)
 

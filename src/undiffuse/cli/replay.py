@@ -75,4 +75,4 @@ def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _short(value: object) -> str:
-    return "unknown" if value is None else ascii(value)[:100]
+    return "unknown" if value is None else ascii(value).strip("'")[:100]

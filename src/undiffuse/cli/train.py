@@ -1,6 +1,7 @@
 """`undiffuse train ...`: train CLIP, the codec or the denoiser."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,13 @@ def codec(
 @click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--compile/--eager", "compiled", default=True, show_default=True)
+@click.option(
+    "--target",
+    type=click.Choice(["x0", "eps", "v", "previous"]),
+    default="x0",
+    show_default=True,
+    help="What the network predicts; previous is the old way, the step before.",
+)
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
 def denoiser(
     data: Path,
@@ -160,19 +168,20 @@ def denoiser(
     batch: int,
     threads: int,
     compiled: bool,
+    target: str,
     rate: float,
 ) -> None:
     """Train the denoiser on a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
     from undiffuse.config import PRESETS, to_dict
     from undiffuse.data.pictures import PictureSet
     from undiffuse.networks.denoiser import DenoiserNetwork
-    from undiffuse.training.denoiser import DenoiserRecipe
+    from undiffuse.training.denoiser import DenoiserRecipe, chain_of
     from undiffuse.training.export import export
     from undiffuse.training.frozen import Frozen
     from undiffuse.training.loop import Run
     from undiffuse.training.peak import forward_flops
 
-    config = PRESETS[preset]["denoiser"]
+    config = replace(PRESETS[preset]["denoiser"], target=target)
     out.mkdir(parents=True, exist_ok=True)
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", say_bad)
     seed_torch(config.seed, threads)
@@ -185,7 +194,10 @@ def denoiser(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         rate=rate, muon_rate=rate, data=pictures.digest,
     )  # fmt: skip
+    if left := recipe.schedule.leftover():
+        click.echo(f"the noisiest step still shows {left:.1%} of the picture", err=True)
     flops = forward_flops(model, *recipe.example())
     look = partial(frozen.look, pictures=pictures)
     follow(run, look, look_minutes=10.0, chance=recipe.chance(), flops=flops)
-    click.echo(export(run, "denoiser", out / "denoiser.safetensors", 0.10, **frozen.hashes))
+    more: dict[str, Any] = {**frozen.hashes, "chain": chain_of(target)}
+    click.echo(export(run, "denoiser", out / "denoiser.safetensors", 0.10, **more))

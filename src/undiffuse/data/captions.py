@@ -17,8 +17,8 @@ from undiffuse.data.composites import noun, with_article
 _WORD = re.compile(r"[a-z0-9']+")
 # Words that say nothing of the picture.
 STOP = frozenset(
-    ("a", "an", "the", "of", "with", "and", "in", "on", "at", "to", "for", "or")
-    + ("picture", "emoji", "image", "drawing", "style")
+    {"a", "an", "the", "of", "with", "and", "in", "on", "at", "to", "for", "or"}
+    | {"picture", "emoji", "image", "drawing", "style"}
 )
 TRAINED_STYLES = ("{} in {} style", "{}, {} style", "{} {}", "{1} {0}")
 

@@ -68,7 +68,7 @@ def icon_names(label: str) -> Iterator[str]:
         who = head.removeprefix("deaf ")
         spellings.append("-".join(part for part in (who, "deaf", slug(tail)) if part))
     if head.startswith(("men ", "women ")):
-        spellings.append(name.replace("men-", "man-", 1).replace("woman-", "woman-", 1))
+        spellings.append(name.replace("men-", "man-", 1))
     spellings.append(f"person-{name}")
     for old, new in _RENAMED.items():
         if name == old or name.startswith(f"{old}-"):

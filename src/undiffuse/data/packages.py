@@ -48,7 +48,9 @@ def fetch(packages: list[Package], folder: Path) -> None:
 def _reason(errors: str) -> str:
     """The first line of npm's that says something: codes and numbers come before it."""
     lines = [re.sub(r"^npm (error|ERR!) ?", "", line) for line in errors.splitlines()]
-    said = [line for line in lines if line and not re.match(r"(code|syscall|errno|npm warn) ", line)]
+    said = [
+        line for line in lines if line and not re.match(r"(code|syscall|errno|npm warn) ", line)
+    ]
     return said[0] if said else "it gave no reason"
 
 

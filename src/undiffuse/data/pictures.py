@@ -59,8 +59,8 @@ class PictureSet:
     ) -> "PictureSet":
         """The samples in the folder's shards whose record is wanted.
 
-        Raises UserError for a record that lacks what training asks of it, and as `read_shards` does:
-        a bad sample is told to `on_bad` and skipped, too many of them are an error.
+        Raises UserError for a record that lacks what training asks of it, and as `read_shards`
+        does: a bad sample is told to `on_bad` and skipped, too many of them are an error.
         """
         samples = []
         for sample in read_shards(find_shards(folder), on_bad=on_bad):
@@ -75,7 +75,7 @@ class PictureSet:
     def digest(self) -> str:
         """16 hex digits that change with any picture, any record and their order."""
         digest = hashlib.sha256(json.dumps([self.keys, self.records], sort_keys=True).encode())
-        digest.update(self.pictures)
+        digest.update(np.ascontiguousarray(self.pictures).data)
         return digest.hexdigest()[:16]
 
     def subset(self, rows: NDArray[np.int64]) -> "PictureSet":

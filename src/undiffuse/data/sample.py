@@ -11,8 +11,7 @@ from undiffuse.errors import UserError
 
 # Always there: what prompts ask for, two heads and what they can wear, and pairs of pictures of
 # which one shows something more: man and man cook, cat and cat face.
-ALWAYS = ("red apple", "green apple", "man", "man cook", "cat", "cat face", "grinning face")
-ALWAYS += ("top hat", "glasses")
+ALWAYS = "red apple, green apple, man, man cook, cat, cat face, grinning face, top hat, glasses"
 # Of six: people in all of them would be the whole sample.
 KEPT_TONES = ("", "light skin tone", "dark skin tone")
 COMPOSITE_SHARE = 0.08
@@ -44,7 +43,7 @@ def choose(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 def _order(records: dict[str, dict]) -> Iterator[str]:
     always = {record["name"]: concept for concept, record in records.items()}
-    first = [always[name] for name in ALWAYS if name in always]
+    first = [always[name] for name in ALWAYS.split(", ") if name in always]
     yield from first
     kinds: dict[str, list[str]] = {}
     for concept in sorted(records.keys() - first, key=lambda name: unit_hash("sample", name)):

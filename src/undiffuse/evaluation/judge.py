@@ -101,4 +101,4 @@ class Judge:
 
 def _shown(record: dict) -> str:
     """The emoji that a picture shows, or that a composite is first made of."""
-    return str(record["code"] if record.get("composite") else record["concept"])
+    return str(record.get("code", "") if record.get("composite") else record["concept"])

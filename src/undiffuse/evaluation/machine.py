@@ -8,41 +8,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from undiffuse.errors import UserError
 from undiffuse.evaluation.statistics import Figure
+from undiffuse.runtime.machine import processor, versions
 
 PROMPT = "a red apple"
 PROGRAM = (sys.executable, "-c", "from undiffuse.cli.main import main; main()")
 
 
-def processor() -> str:
-    """The processor's model, as the system calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
-
-
-def machine() -> dict[str, str | int]:
-    """What a time depends on: processor, cores this process may use, system, versions."""
+def machine() -> dict[str, Any]:
+    """What a time depends on: processor, cores that this process may use, system, versions."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = {}
-    for package in ("undiffuse", "numpy", "onnxruntime", "pillow"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
     return {
         "processor": processor(),
         "cores": cores or 1,
         "system": platform.system(),
         "python": platform.python_version(),
-        **versions,
+        **versions(),
     }
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from undiffuse.data.composites import WORN, is_head
 from undiffuse.data.names import FLAGS
-from undiffuse.data.pictures import PictureSet, on_white
+from undiffuse.data.pictures import FIELDS, PictureSet, on_white
 from undiffuse.data.shards import Sample, find_shards, read_shards
 from undiffuse.data.split import unit_hash
 from undiffuse.errors import UserError
@@ -46,10 +46,16 @@ class Material:
 
     @classmethod
     def read(cls, folder: Path) -> "Material":
-        """From a folder of shards, without holding every transparent picture in memory."""
+        """From a folder of shards, without holding every transparent picture in memory.
+
+        Raises UserError for a bad sample: what is judged must be what was meant to be.
+        """
         flat: list[NDArray[np.uint8]] = []
         records, keys, layers = list[dict](), list[str](), dict[str, Sample]()
         for sample in read_shards(find_shards(folder)):
+            lacks = [f for f, kind in FIELDS.items() if not isinstance(sample.record.get(f), kind)]
+            if lacks:
+                raise UserError(f"{folder}: the record of {sample.key} has no {lacks[0]!r} to use")
             if flat and sample.picture.shape[:2] != flat[0].shape[1:]:
                 raise UserError(f"{sample.key}: the pictures of {folder} differ in size")
             flat.append(np.ascontiguousarray(on_white(sample.picture).transpose(2, 0, 1)))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from undiffuse.data.split import unit_hash
 from undiffuse.errors import UserError
@@ -26,6 +25,7 @@ from undiffuse.evaluation.protocols import Painter, Scores, Vectors
 from undiffuse.evaluation.retrieval import ranks
 from undiffuse.evaluation.sheet import neighbour_sheet
 from undiffuse.evaluation.statistics import Figure, mean_figure, ratio_figure, share
+from undiffuse.images import Pixels
 
 COLOUR_SEEDS = 4  # drawings of each asked colour
 SHEET_ROWS = 18  # of the likeliest copies, and as many others
@@ -234,7 +234,7 @@ def copy_figures(judge: Judge, work: Work, seed: int) -> Iterator[Figure]:
         yield mean_figure(f"copies, {kind}", hits, seed, real=floor, note=note)
 
 
-def copy_sheet(judge: Judge, work: Work) -> Image.Image:
+def copy_sheet(judge: Judge, work: Work) -> Pixels:
     """Drawings beside their nearest training pictures: the likeliest copies first, then others."""
     drawn = Drawings.join(list(work.kinds.values()))
     by_pixels, by_judge = looked = judge.bank.look_up(drawn.pictures, drawn.vectors)

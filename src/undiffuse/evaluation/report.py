@@ -2,13 +2,10 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from undiffuse.errors import UserError
 from undiffuse.evaluation.statistics import Figure
 
 HEAD = ("figure", "value", "95% interval", "count", "real", "at least / most", "reached")
@@ -63,17 +60,3 @@ def _percent(value: float) -> str:
 
 def _plain(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all. UserError where that can't be done."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        if partial.exists():
-            partial.unlink()

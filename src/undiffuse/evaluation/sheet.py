@@ -3,13 +3,12 @@
 import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from undiffuse.errors import UserError
 from undiffuse.evaluation.protocols import Painter, Pictures
+from undiffuse.images import Pixels
 
 SCALE, GAP, LINES, LINE, LETTER = 2, 8, 2, 12, 6  # pixels, but for the lines of a label
 
@@ -24,7 +23,7 @@ def read_prompts() -> list[tuple[str, str]]:
 
 def contact_sheet(
     pictures: Pictures, labels: Sequence[str], columns: int = 10, scale: int = SCALE
-) -> Image.Image:
+) -> Pixels:
     """`(B, 3, H, W)` in rows of `columns`, each enlarged by whole pixels with its label below."""
     side = pictures.shape[-1] * scale
     wide, high = side + GAP, side + GAP + LINES * LINE
@@ -38,10 +37,10 @@ def contact_sheet(
         lines = textwrap.wrap(label, max(4, side // LETTER), max_lines=LINES, placeholder="…")
         for number, line in enumerate(lines):
             pen.text((left, top + side + 1 + number * LINE), line, fill=(40, 40, 40), font=font)
-    return sheet
+    return np.asarray(sheet)
 
 
-def prompt_sheet(painter: Painter, seed: int = 0) -> Image.Image:
+def prompt_sheet(painter: Painter, seed: int = 0) -> Pixels:
     """The 100 prompts drawn by a model."""
     prompts, styles = zip(*read_prompts(), strict=True)
     labels = [f"{p} ({s})" if s else p for p, s in zip(prompts, styles, strict=True)]
@@ -50,7 +49,7 @@ def prompt_sheet(painter: Painter, seed: int = 0) -> Image.Image:
 
 def neighbour_sheet(
     drawn: Pictures, prompts: Sequence[str], neighbours: Sequence[tuple[str, Pictures]]
-) -> Image.Image:
+) -> Pixels:
     """Each drawing beside its nearest training pictures, three such rows abreast.
 
     `neighbours`: for each view its name and the nearest picture of every drawing, `(B, 3, H, W)`.
@@ -59,17 +58,3 @@ def neighbour_sheet(
     stacked = np.stack([drawn, *(pictures for _, pictures in neighbours)], 1)  # (B, columns, ...)
     labels = [label for prompt in prompts for label in (prompt, *(view for view, _ in neighbours))]
     return contact_sheet(stacked.reshape(-1, *drawn.shape[1:]), labels, 3 * columns)
-
-
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all. UserError where that can't be done."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(partial, "PNG")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        if partial.exists():
-            partial.unlink()

@@ -1,6 +1,7 @@
 """What the pixels depend on beside the model: versions, and the kind of processor."""
 
 import platform
+from functools import cache
 from pathlib import Path
 
 # Of the instruction sets that a runtime may choose by, widest first (names of Linux).
@@ -17,6 +18,7 @@ def versions() -> dict[str, str]:
     return {"undiffuse": __version__, "numpy": np.__version__, "onnxruntime": ort.__version__}
 
 
+@cache
 def processor() -> str:
     """The kind of processor: architecture, maker's name, widest vectors, as far as is known."""
     lines: dict[str, str] = {}

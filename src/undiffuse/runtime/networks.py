@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undiffuse.clip.tokenizer import Tokenizer, Tokens
+from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, Tokens, byte_letters
 from undiffuse.config import (
     EMBED,
     SIDE,
@@ -43,9 +43,7 @@ class ClipEncoder:
         path = weight_file(folder, "clip")
         weights = read_weights(path, "clip", "text.")
         self.hash, self.config = weights.hash, _config(ClipConfig, weights, path)
-        self.tokenizer = Tokenizer.from_json(
-            str(weights.meta.get("tokenizer")), self.config.context
-        )
+        self.tokenizer = _tokenizer(weights, self.config, path)
         self._text = Session(folder, "clip_text", weights, threads)
 
     @cached_property
@@ -73,7 +71,7 @@ class ClipEncoder:
 
 
 class CodecRuntime:
-    """Pixels to latents and back. `hash` names its weights; the encoder is read at its first use."""
+    """Pixels to latents and back. `hash` names its weights. The encoder is read when first used."""
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
         """UserError for files that are missing, broken or do not fit each other."""
@@ -142,6 +140,18 @@ class DenoiserRuntime:
         check_cond("cond", cond, x_t, rows=(count,))
         levels = np.broadcast_to(np.asarray(t, np.float32), (count,))
         return self._session(x_t=x_t, t=levels, cond=np.asarray(cond, np.float32))
+
+
+def _tokenizer(weights: Weights, config: ClipConfig, path: Path) -> Tokenizer:
+    """The tokenizer in CLIP's file; UserError unless every text has ids, and each id a vector."""
+    tokenizer = Tokenizer.from_json(str(weights.meta.get("tokenizer")), config.context)
+    letters = [letter + end for letter in byte_letters().values() for end in ("", END_OF_WORD)]
+    known = tokenizer.vocabulary
+    if not {START, END, *letters} <= known.keys() or not (
+        min(known.values()) >= 0 and max(known.values()) < config.vocabulary
+    ):
+        raise UserError(f"{path} is broken: its tokenizer doesn't fit its encoder")
+    return tokenizer
 
 
 def to_pixels(pictures: NDArray[Any]) -> Floats:

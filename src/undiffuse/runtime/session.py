@@ -108,6 +108,8 @@ def _open(path: Path, tensors: dict[str, NDArray[np.float32]], threads: int) -> 
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # Threads that wait without spinning: half the time to start, and less to draw, on two cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what goes wrong is raised; it need not be printed too
     values = [ort.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
     options.add_external_initializers(list(tensors), values)

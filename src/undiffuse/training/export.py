@@ -51,8 +51,7 @@ def clip_tokenizer(
     texts = [caption(pictures.records[row], rng).text for row in rows for _ in range(3)]
     if table is not None:
         texts += table.words * 2
-    # The bytes that end a word are added after learning; they must fit in the table too.
-    tokenizer = learn(texts, config.vocabulary - 512, config.context)
+    tokenizer = learn(texts, config.vocabulary, config.context)
     path.write_text(tokenizer.to_json())
     return tokenizer
 
@@ -76,27 +75,23 @@ def look_at_clip(run: Run, tokenizer: Tokenizer, pictures: PictureSet) -> str:
     """Names found from held-out pictures: how often among the first 1 and 5 of all names."""
     model = averaged(run, 0.05)
     assert isinstance(model, Clip)
-    plain = [r for r in pictures.records if r["group"] != "flags" and not r.get("composite")]
-    names = sorted({r["name"] for r in plain if not r["tone"]})
-    tokens = tokenizer(names)
-    text = model.encode_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.lengths))
+    records = pictures.records
+    plain = pictures.rows(
+        lambda r: not (r["tone"] or r.get("composite") or r["group"] == "flags")
+    )  # fmt: skip
+    names = sorted({records[row]["name"] for row in plain})
+    place = {name: i for i, name in enumerate(names)}
     shown = []
     for split in ("held-out cell", "held-out concept", "evaluation"):
-        rows = pictures.rows(
-            lambda r, split=split: r["split"] == split and not r["tone"] and r["name"] in names
-            and not r.get("composite") and r["group"] != "flags"
-        )  # fmt: skip
-        if not len(rows):
+        rows = [row for row in plain if records[row]["split"] == split]
+        if not rows:
             continue
-        images = torch.cat(
-            [
-                model.encode_image(to_float(pictures.pictures[part]))
-                for part in np.array_split(rows, 8)
-            ]
-        )
-        top = (images @ text.T).topk(5).indices
-        right = torch.tensor([names.index(pictures.records[row]["name"]) for row in rows])
-        hits = top == right[:, None]
+        tokens = tokenizer(names)
+        text = model.encode_text(torch.from_numpy(tokens.ids), torch.from_numpy(tokens.lengths))
+        parts = [rows[start : start + 512] for start in range(0, len(rows), 512)]
+        images = torch.cat([model.encode_image(to_float(pictures.pictures[p])) for p in parts])
+        top = (images @ text.T).topk(min(5, len(names))).indices
+        hits = top == torch.tensor([place[records[row]["name"]] for row in rows])[:, None]
         shown.append(f"{split} {hits[:, 0].float().mean():.3f}/{hits.any(1).float().mean():.3f}")
     return ", ".join(shown)
 
@@ -112,6 +107,8 @@ def export(run: Run, kind: str, path: Path, length: float, **more: Any) -> str:
 @torch.no_grad()
 def look_at_codec(run: Run, pictures: PictureSet) -> str:
     """Signal to noise on pictures that are not trained on, clean and with noise on the latents."""
+    if not pictures.records:
+        return ""
     model: Any = averaged(run, 0.05)
     pixels = to_float(pictures.pictures)
     latents = model.encode(pixels)
@@ -129,9 +126,11 @@ def look_at_codec(run: Run, pictures: PictureSet) -> str:
 
 
 def save_sheet(pixels: torch.Tensor, path: Path, columns: int = 16) -> None:
-    """A grid of pictures `(B, 3, H, W)` in [-1, 1], cut to a full last row."""
+    """A grid of pictures `(B, 3, H, W)` in [-1, 1], the last row filled up with white."""
     from PIL import Image
 
+    white = pixels.new_ones(-len(pixels) % min(columns, len(pixels)), *pixels.shape[1:])
+    pixels = torch.cat([pixels, white])
     shown = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     rows = [np.concatenate(list(shown[i : i + columns]), 1) for i in range(0, len(shown), columns)]
     Image.fromarray(np.concatenate(rows)).save(path)

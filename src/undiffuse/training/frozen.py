@@ -1,4 +1,4 @@
-"""What the frozen networks say of every training picture, computed once before the denoiser trains."""
+"""What the frozen networks say of every picture, computed once before the denoiser trains."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.runtime.weights import Weights, read_weights
 from undiffuse.training.augment import moved, to_float
-from undiffuse.training.denoiser import Cache
+from undiffuse.training.denoiser import Cache, chain_of
 from undiffuse.training.export import averaged, save_sheet
 from undiffuse.training.loop import Run
 
@@ -146,30 +146,40 @@ class Frozen:
         names = sorted(plain)
         asked = sorted(names, key=lambda name: unit_hash("look", name))[:count]
         cond = _embed(self.clip, self.tokenizer, [f"{name} in twemoji style" for name in asked])
-        schedule = diffusion.SCHEDULES[model.config.schedule]
-
-        def network(x_t: Tensor, t: float, cond: Tensor) -> Tensor:
-            return model(x_t, torch.full((len(x_t),), t), cond)
-
-        denoiser = diffusion.as_denoiser(model.config.target, schedule, network)
-        shape = (model.config.channels, model.config.side, model.config.side)
-        noise = torch.from_numpy(diffusion.batch_noise(0, range(count), 0, shape))
-        step = None
-        for step in diffusion.dpmpp_2m(
-            diffusion.guided(denoiser, guidance), noise, cond.float(),
-            schedule=schedule, times=diffusion.shifted(20, 1.5),
-        ):  # fmt: skip
-            pass
-        pixels = step.x_t if self.codec is None else self.codec.decode(step.x_t)
+        x0 = draw(model, cond.float(), guidance)
+        pixels = x0 if self.codec is None else self.codec.decode(x0)
         save_sheet(pixels, run.folder / f"sheet-{run.step:06d}.png")
         if self.judge is None or self.judge_tokenizer is None:
             return ""
         text = _embed(self.judge, self.judge_tokenizer, names).float()
         # Bytes, as a file would hold them: the judge sees what a person sees.
         seen = ((pixels.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-        top = (self.judge.encode_image(seen) @ text.T).topk(5).indices
+        top = (self.judge.encode_image(seen) @ text.T).topk(min(5, len(names))).indices
         hits = top == torch.tensor([names.index(name) for name in asked])[:, None]
         return f"names {hits[:, 0].float().mean():.3f}/{hits.any(1).float().mean():.3f}"
+
+
+def draw(model: DenoiserNetwork, cond: Tensor, guidance: float) -> Tensor:
+    """What the network makes of pure noise in 20 steps, seed 0, a row for each of `cond`."""
+    config = model.config
+    chain = chain_of(config.target)
+    schedule = diffusion.SCHEDULES[config.schedule]
+    start = diffusion.EPS_START if config.target == "eps" else 1.0
+    times = diffusion.even(chain) if chain else diffusion.shifted(20, 1.5, start=start)
+
+    def network(x_t: Tensor, t: float, cond: Any) -> Tensor:
+        result: Tensor = model(x_t, torch.full((len(x_t),), t), cond)
+        return result
+
+    denoiser = diffusion.as_denoiser(config.target, schedule, network, chain=chain)
+    sampler = diffusion.previous if chain else diffusion.dpmpp_2m
+    shape = (config.channels, config.side, config.side)
+    noise = torch.from_numpy(diffusion.batch_noise(0, range(len(cond)), 0, shape))
+    steps = sampler(
+        diffusion.guided(denoiser, guidance), noise, cond, schedule=schedule, times=times
+    )
+    x_t: Tensor = list(steps)[-1].x_t
+    return x_t
 
 
 def _tokenizer(weights: Weights) -> Tokenizer:

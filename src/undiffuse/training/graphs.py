@@ -59,8 +59,9 @@ def write_graphs(folder: Path, out: Path) -> list[Path]:
 
 def make_graph(name: str, config: Any) -> ModelProto:
     """The graph `name` of `GRAPHS` for a configuration: the same bytes every time."""
-    model = KINDS[GRAPHS[name].kind][0](config).eval()
-    traced = _trace(_Method(model, TRACED[name][0]), TRACED[name][1](config))
+    with torch.random.fork_rng():
+        model = KINDS[GRAPHS[name].kind][0](config).eval()
+        traced = _trace(_Method(model, TRACED[name][0]), TRACED[name][1](config))
     shapes = {
         key: tuple(p.shape)
         for key, p in model.named_parameters()
@@ -91,7 +92,7 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor]) -> ModelProto:
     if "ids" in free:
         free["ids"][1] = "length"
     # Equal tensors would be merged into one, and lose their names.
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=0.02)
     with TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -99,9 +100,9 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor]) -> ModelProto:
         # of, sizes taken as constants, are sizes of the configuration; tests try other batches.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module, tuple(inputs.values()), f"{folder}/traced.onnx", dynamo=False, opset_version=OPSET,
-            input_names=list(inputs), output_names=["out"], dynamic_axes=free,
-            do_constant_folding=False,
+            module, tuple(inputs.values()), f"{folder}/traced.onnx", dynamo=False,
+            opset_version=OPSET, input_names=list(inputs), output_names=["out"],
+            dynamic_axes=free, do_constant_folding=False,
         )  # fmt: skip
         return onnx.load(f"{folder}/traced.onnx")
 

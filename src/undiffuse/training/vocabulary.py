@@ -19,20 +19,19 @@ def learn(texts: Iterable[str], size: int, context: int) -> Tokenizer:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    # Every byte that can end a word has a token of its own, seen or not; and it has it from the
+    # start, or the library would number them in an order that changes from run to run.
+    ends = [letter + END_OF_WORD for letter in alphabet]
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        initial_alphabet=sorted(alphabet),
-        special_tokens=[START, END],
+        initial_alphabet=alphabet,
+        special_tokens=[START, END, *ends],
         end_of_word_suffix=END_OF_WORD,
         show_progress=False,
     )
     learner.train_from_iterator((normalise(text) for text in texts), trainer)
     model = json.loads(learner.to_str())["model"]
     vocabulary: dict[str, int] = dict(model["vocab"])
-    # A byte that ends a word and was never seen there would have no token of its own.
-    for letter in sorted(alphabet):
-        for token in (letter, letter + END_OF_WORD):
-            vocabulary.setdefault(token, len(vocabulary))
     merges = [(first, second) for first, second in model["merges"]]
     return Tokenizer(vocabulary, merges, context)

@@ -45,17 +45,17 @@ class Watch:
 
     def _gradients(self, record: Record) -> Iterator[tuple[str, str]]:
         if record.gradient > SPIKE * self.gradient:
-            yield "spike", f"the gradient jumped to {record.gradient:.3g}, from {self.gradient:.3g}"
+            now = record.gradient
+            yield "spike", f"the gradient jumped to {now:.3g}, from {self.gradient:.3g}"
         if self.gradient > DRIFT * self.calmest:
             yield "drift", f"the gradient has grown to {self.gradient:.3g}, from {self.calmest:.3g}"
 
     def _losses(self) -> Iterator[tuple[str, str]]:
         for name, chance in self.chance.items():
-            if self.means[name] >= CHANCE_SHARE * chance:
-                yield name, (
-                    f"{name} is {self.means[name]:.3f}, and knowing nothing gives {chance:.3f}: "
-                    "so far the model has learned nothing"
-                )
+            mean = self.means[name]
+            if mean >= CHANCE_SHARE * chance:
+                said = f"{name} is {mean:.3f}, and a model that knows nothing has {chance:.3f}"
+                yield name, f"{said}: nothing is learned so far"
         if self.means.get("scale", 0.0) > 0.995 * LOGIT_SCALE_MAX:
             yield "scale", f"the logit scale is at its bound of {LOGIT_SCALE_MAX:.0f}"
 

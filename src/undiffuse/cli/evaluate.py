@@ -1,0 +1,216 @@
+"""`undiffuse evaluate ...`: judge a model, examine a CLIP, draw the sheet of 100 prompts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from undiffuse.cli.draw import MODEL, THREADS
+from undiffuse.errors import UserError
+
+if TYPE_CHECKING:
+    from undiffuse.evaluation.protocols import Pictures
+    from undiffuse.evaluation.report import Report
+    from undiffuse.pipeline import TextToImage
+
+BATCH = 16  # prompts drawn at once
+DATA = click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="The emoji set's folder."
+)
+SEED = click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True)
+REPORT = click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Write the report here too, as JSON."
+)
+
+
+@click.group()
+def command() -> None:
+    """Judge a model by figures with intervals, beside what real pictures reach."""
+
+
+@command.command()
+@DATA
+@click.option(
+    "--judge",
+    "judge_folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the CLIP that judges; never the one that steers.",
+)
+@MODEL
+@SEED
+@click.option("--names", type=click.IntRange(2), default=500, show_default=True)
+@click.option(
+    "--copies", type=click.Path(path_type=Path), help="Write the nearest neighbours: PNG."
+)
+@click.option("--clock/--no-clock", default=True, help="Time whole processes too.")
+@THREADS
+@REPORT
+def model(
+    data: Path,
+    judge_folder: Path,
+    model: Path | None,
+    seed: int,
+    names: int,
+    copies: Path | None,
+    clock: bool,
+    threads: int,
+    out: Path | None,
+) -> None:
+    """Draw some 1,200 pictures and judge them; print the table."""
+    from undiffuse.evaluation.judge import Judge
+    from undiffuse.evaluation.machine import latency_figure
+    from undiffuse.evaluation.material import Material
+    from undiffuse.evaluation.model import copy_sheet, draw_all, model_figures
+    from undiffuse.evaluation.report import Report
+    from undiffuse.pipeline import load
+    from undiffuse.runtime.networks import ClipEncoder
+
+    _check_places(out, copies)
+    drawn_by, encoder = load(model, threads), ClipEncoder(judge_folder, threads)
+    if encoder.hash == drawn_by.clip.hash:
+        raise UserError(f"{judge_folder} is the CLIP that steers this model: judge with another")
+    options = [] if model is None else ["--model", str(model)]
+    timed = [latency_figure(options)] if clock else []
+    _say(f"reading {data}")
+    judge = Judge(encoder, Material.read(data))
+    work = draw_all(judge, ModelPainter(drawn_by), names, seed, _say)
+    _say("judging")
+    figures = [*model_figures(judge, work, seed), *timed]
+    settings = {"seed": seed, "names": len(work.cells), **_plain(drawn_by.defaults)}
+    hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for, "judge": encoder.hash}
+    if copies is not None:
+        _write_png(copies, copy_sheet(judge, work))
+    _finish(Report(figures, {**hashes, "settings": settings, **_about(judge.material)}), out)
+
+
+@command.command()
+@DATA
+@MODEL
+@click.option(
+    "--synonyms",
+    type=click.Path(path_type=Path),
+    default=Path("datasets/synonyms.json"),
+    show_default=True,
+    help="Words in no caption, each with the names that are right.",
+)
+@SEED
+@THREADS
+@REPORT
+def clip(
+    data: Path, model: Path | None, synonyms: Path, seed: int, threads: int, out: Path | None
+) -> None:
+    """What a CLIP knows: held-out pictures, new words, differences, analogies."""
+    from undiffuse.evaluation.differences import difference_figures
+    from undiffuse.evaluation.material import Material
+    from undiffuse.evaluation.report import Report
+    from undiffuse.evaluation.space import (
+        analogy_figures,
+        read_synonyms,
+        retrieval_figures,
+        synonym_figures,
+    )
+    from undiffuse.pipeline import SHIPPED
+    from undiffuse.runtime.networks import ClipEncoder
+
+    _check_places(out)
+    asked = read_synonyms(synonyms)
+    encoder = ClipEncoder(model or SHIPPED, threads)
+    _say(f"reading {data}")
+    material = Material.read(data)
+    figures = []
+    for part in (
+        retrieval_figures(material, encoder, seed),
+        synonym_figures(material, encoder, asked, seed),
+        difference_figures(material, encoder, seed),
+        analogy_figures(material.names, encoder, seed),
+    ):
+        for figure in part:
+            _say(f"{figure.name}: {figure.value:.3f}")
+            figures.append(figure)
+    about = {"clip": encoder.hash, "settings": {"seed": seed}, **_about(material)}
+    _finish(Report(figures, about), out)
+
+
+@command.command()
+@MODEL
+@SEED
+@THREADS
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="A .png file.")
+def sheet(model: Path | None, seed: int, threads: int, out: Path) -> None:
+    """Draw the 100 fixed prompts on one sheet, to be looked at."""
+    from undiffuse.evaluation.sheet import prompt_sheet
+    from undiffuse.pipeline import load
+
+    _check_places(out)
+    _write_png(out, prompt_sheet(ModelPainter(load(model, threads)), seed))
+    click.echo(out)
+
+
+class ModelPainter:
+    """`evaluation.protocols.Painter` by a loaded model: index 0 of each prompt, as the command line
+    draws it. A progress bar on stderr, where a person may be looking.
+    """
+
+    def __init__(self, model: "TextToImage") -> None:
+        self.model = model
+
+    def __call__(self, prompts: Sequence[str], styles: Sequence[str], seed: int) -> "Pictures":
+        import numpy as np
+        from tqdm import tqdm
+
+        out = np.zeros((len(prompts), 3, 64, 64), np.uint8)
+        # A call draws in one style; a picture does not depend on what is drawn beside it.
+        rows = sorted(range(len(prompts)), key=lambda row: styles[row])
+        with tqdm(total=len(rows), unit="picture", desc="drawing", disable=None) as bar:
+            while rows:
+                style = styles[rows[0]]
+                part = [row for row in rows[:BATCH] if styles[row] == style]
+                rows = rows[len(part) :]
+                made = self.model.generate(
+                    [prompts[row] for row in part], seed=seed, style=style or None
+                )
+                for row, picture in zip(part, made, strict=True):
+                    out[row] = picture.pixels.transpose(2, 0, 1)
+                bar.update(len(part))
+        return out
+
+
+def _about(material: Any) -> dict[str, Any]:
+    from undiffuse.evaluation.machine import machine
+
+    pictures = material.pictures
+    return {"data": {"pictures": len(pictures.keys), "hash": pictures.digest}, "on": machine()}
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    from undiffuse.config import to_dict
+
+    return to_dict(config)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _check_places(*paths: Path | None) -> None:
+    from undiffuse.images import check_writable
+
+    for path in paths:
+        if path is not None:
+            check_writable(path)
+
+
+def _write_png(path: Path, pixels: Any) -> None:
+    from undiffuse.images import png, write_file
+
+    write_file(path, png(pixels))
+
+
+def _finish(report: "Report", out: Path | None) -> None:
+    from undiffuse.images import write_file
+
+    click.echo(report.to_markdown(), nl=False)
+    if out is not None:
+        write_file(out, report.to_json().encode())

@@ -1,0 +1,75 @@
+"""Tiny models with random weights, written as the files that ship are, with their graphs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, byte_letters
+from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
+
+CLIP = ClipConfig(
+    image_width=32, image_depth=1, image_heads=2, vocabulary=1024, token_width=16,
+    text_width=32, text_depth=1, text_heads=2, context=48,
+)  # fmt: skip
+CODEC = CodecConfig(widths=(8, 16, 16))
+LATENT = DenoiserConfig(width=48, depth=2, heads=2)
+PIXELS = DenoiserConfig(channels=3, side=64, width=48, depth=1, heads=2)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Folders: a denoiser that draws latents, with its codec, and one that draws pixels."""
+
+    latent: Path
+    pixels: Path
+
+
+def byte_tokenizer(context: int = CLIP.context) -> Tokenizer:
+    """A token for each byte: long texts are soon too long."""
+    letters = list(byte_letters().values())
+    tokens = [START, END, *letters, *(letter + END_OF_WORD for letter in letters)]
+    return Tokenizer({token: number for number, token in enumerate(tokens)}, [], context)
+
+
+def write_part(folder: Path, kind: str, config: Any, seed: int = 0, **meta: Any) -> str:
+    """KIND.safetensors with random weights; returns its hash."""
+    torch = pytest.importorskip("torch")
+    from undiffuse.runtime.weights import write_weights
+    from undiffuse.training.frozen import KINDS
+
+    tensors = {}
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for name, parameter in KINDS[kind][0](config).named_parameters():
+            if not parameter.any():  # layers that begin at zero would hide what is behind them
+                parameter.normal_(std=0.05)
+            tensors[name] = parameter.numpy()
+    meta = {"kind": kind, "config": to_dict(config), **meta}
+    if kind == "clip":
+        meta["tokenizer"] = byte_tokenizer(config.context).to_json()
+    return write_weights(folder / f"{kind}.safetensors", tensors, meta)
+
+
+def write_model(folder: Path, denoiser: DenoiserConfig, **meta: Any) -> Path:
+    """A whole model; `meta` is for the denoiser's file."""
+    from undiffuse.training.graphs import write_graphs
+
+    hashes = {"clip": write_part(folder, "clip", CLIP)}
+    if denoiser.side < 16:
+        hashes["codec"] = write_part(folder, "codec", CODEC)
+    write_part(folder, "denoiser", denoiser, **{**hashes, **meta})
+    write_graphs(folder, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """The tiny models. Not to be changed: copy one to break it."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    return Models(
+        write_model(tmp_path_factory.mktemp("latent"), LATENT),
+        write_model(tmp_path_factory.mktemp("pixels"), PIXELS),
+    )

@@ -1,0 +1,87 @@
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+
+from tests.evaluation.fakes import disc
+from undiffuse.errors import UserError
+from undiffuse.evaluation.machine import machine, seconds
+from undiffuse.evaluation.report import Report
+from undiffuse.evaluation.sheet import neighbour_sheet, prompt_sheet, read_prompts
+from undiffuse.evaluation.statistics import Figure
+
+FIGURES = [
+    Figure("R-precision@5", 0.9, 0.85, 0.95, 500, real=0.97, at_least=0.85, note="among 5 names"),
+    Figure("sharpness", 1.4, 1.3, 1.5, 500, at_least=0.75, at_most=1.25),
+    Figure("time", 0.7, 0.6, 0.8, 5, at_most=1.0, unit="seconds"),
+    Figure("nothing", math.nan, math.nan, math.nan, 0),
+]
+
+
+def test_json_holds_every_figure_and_what_it_depends_on() -> None:
+    content = json.loads(Report(FIGURES, {"judge": "abc"}).to_json())
+    assert content["judge"] == "abc"
+    first, second, _, last = content["figures"]
+    assert (first["value"], first["low"], first["high"], first["count"]) == (0.9, 0.85, 0.95, 500)
+    assert (first["real"], first["passed"], second["passed"]) == (0.97, True, False)
+    assert last["value"] is None
+    assert last["passed"] is None
+
+
+def test_the_table_shows_bounds_and_whether_they_are_kept() -> None:
+    text = Report(FIGURES, {"judge": "abc"}).to_markdown()
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
+    assert "≥ 85.0%" in rows["R-precision@5"]
+    assert "| yes" in rows["R-precision@5"]
+    assert "**no**" in rows["sharpness"]
+    assert "≤ 1" in rows["time (seconds)"]
+    assert "nan" not in text
+    assert "- R-precision@5: among 5 names" in text
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_the_hundred_prompts() -> None:
+    prompts = read_prompts()
+    assert len(prompts) == len(set(prompts)) == 100
+    assert {style for _, style in prompts} == {
+        "", "noto", "twemoji", "fluent", "flat", "emojione", "blob",
+    }  # fmt: skip
+
+
+def test_a_sheet_shows_every_picture_with_words_under_it() -> None:
+    asked: list[tuple[str, str, int]] = []
+
+    def painter(prompts: list[str], styles: list[str], seed: int) -> np.ndarray:
+        asked.extend((p, s, seed) for p, s in zip(prompts, styles, strict=True))
+        return np.repeat(disc((220, 40, 35)), len(prompts), 0)
+
+    sheet = prompt_sheet(painter, seed=4)
+    assert [one[:2] for one in asked] == read_prompts()
+    assert {one[2] for one in asked} == {4}
+    red = (sheet == (220, 40, 35)).all(-1).sum()
+    assert red == 100 * 4 * (disc((220, 40, 35))[0, 1] == 40).sum()
+    assert (sheet.max(-1) < 100).any()  # letters
+
+
+def test_neighbours_stand_beside_their_drawing() -> None:
+    drawn, near = disc((220, 40, 35)), disc((40, 90, 220))
+    sheet = neighbour_sheet(drawn, ["a thing"], [("by pixels", near)])
+    middle = sheet[8 + 64]
+    assert middle[8 + 64].tolist() == [220, 40, 35]
+    assert middle[8 + 128 + 8 + 64].tolist() == [40, 90, 220]
+
+
+def test_processes_are_timed_and_a_failing_one_is_named() -> None:
+    times = seconds((sys.executable, "-c", "pass"), runs=2)
+    assert len(times) == 2
+    assert all(0 < time < 30 for time in times)
+    with pytest.raises(UserError, match="no such model"):
+        seconds((sys.executable, "-c", "import sys; sys.exit('no such model')"), runs=1)
+
+
+def test_the_machine_has_a_name() -> None:
+    found = machine()
+    assert found["processor"]
+    assert int(found["cores"]) >= 1

@@ -1,0 +1,269 @@
+"""The command line as a person meets it: what is drawn, where it goes, what is said."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import LATENT, Models, write_part
+from undiffuse import images
+from undiffuse.cli.main import main
+from undiffuse.cli.places import slug
+
+Run = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def run(
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Call the program in an empty folder: exit status, lines of stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, model: Path | None = models.latent) -> tuple[int, list[str], str]:
+        given = () if model is None else ("--model", str(model))
+        words = (*given, *arguments) if "--" in arguments else (*arguments, *given)
+        monkeypatch.setattr(sys, "argv", ["undiffuse", *words])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err
+
+    return call
+
+
+def files() -> set[str]:
+    return {path.name for path in Path().iterdir()}
+
+
+def test_a_prompt_is_drawn(run: Run) -> None:
+    assert run("a red apple", "--steps", "3") == (0, ["a-red-apple.png"], "")
+    pixels, record = images.read_png(Path("a-red-apple.png"))
+    assert pixels.shape == (256, 256, 3)
+    assert (record["prompt"], record["steps"]) == ("a red apple", 3)
+    assert files() == {"a-red-apple.png"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("draw", "a red apple", "--steps", "2", "--seed", "7"),
+        ("a red apple", "--steps", "2", "--seed", "7"),
+        ("--steps", "2", "--seed=7", "a red apple"),
+        ("--steps=2", "a", "red", "apple", "--seed", "7"),
+        ("--seed", "7", "--steps", "2", "--", "a red apple"),
+    ],
+)
+def test_options_may_stand_anywhere(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments)[:2] == (0, ["a-red-apple.png"])
+    _, record = images.read_png(Path("a-red-apple.png"))
+    assert (record["prompt"], record["seed"], record["steps"]) == ("a red apple", 7, 2)
+
+
+def test_several_pictures_and_a_grid(run: Run) -> None:
+    status, out, _ = run("cats", "-n", "3", "--grid", "-o", "some.png", "--steps", "2")
+    assert (status, out) == (0, ["some-1.png", "some-2.png", "some-3.png", "some-grid.png"])
+    assert files() == set(out)
+    single = run("cats", "-o", "one.png", "--steps", "2")
+    assert single[1] == ["one.png"]
+    assert Path("one.png").read_bytes() == Path("some-1.png").read_bytes()
+    assert Path("one.png").read_bytes() != Path("some-2.png").read_bytes()
+    assert Image.open("some-grid.png").size == (2 * 260 + 4, 2 * 260 + 4)
+
+
+def test_nothing_is_written_over_unasked(run: Run) -> None:
+    names = [run("cats", "--steps", "1")[1] for _ in range(3)]
+    assert names == [["cats.png"], ["cats-2.png"], ["cats-3.png"]]
+    assert run("cats", "--steps", "1", "-n", "2")[1] == ["cats-4.png", "cats-5.png"]
+    before = Path("cats.png").read_bytes()
+    for more in ((), ("-n", "3"), ("--trace", "cats.png")):
+        out = "cats.png" if "-n" in more or not more else "new.png"
+        status, lines, err = run("dogs", "-o", out, *more)
+        assert (status, lines) == (2, [])
+        assert "is there already" in err
+        assert err.count("\n") == 1
+    assert Path("cats.png").read_bytes() == before
+    assert run("dogs", "--steps", "1", "-o", "cats.png", "--overwrite")[0] == 0
+    assert Path("cats.png").read_bytes() != before
+
+
+def test_into_a_folder(run: Run) -> None:
+    Path("out").mkdir()
+    assert run("ein Äpfel!", "--steps", "1", "-o", "out")[1] == ["out/ein-apfel.png"]
+    assert run("яблоко", "--steps", "1", "-o", "out")[1] == ["out/picture.png"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("A Red Apple!", "a-red-apple"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("-o x", "o-x"),
+        ("☕", "picture"),
+        ("", "picture"),
+        ("word " * 40, "word-word-word-word-word-word-word-word-word-wor"),
+    ],
+)
+def test_a_prompt_makes_a_harmless_name(prompt: str, name: str) -> None:
+    assert slug(prompt) == name
+
+
+def test_what_one_should_know_is_said_on_stderr(run: Run) -> None:
+    assert run("", "--steps", "1")[1:] == (
+        ["picture.png"],
+        "undiffuse: the prompt is empty: the picture is unsteered, some picture or other\n",
+    )
+    assert "cut off" in run("a" * 60, "--steps", "1")[2]
+
+
+def test_a_bar_where_a_person_looks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("cats", "--steps", "3")[2] == ""
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: True, raising=False)
+    _, out, err = run("cats", "--steps", "3")
+    assert "3/3" in err
+    assert out == ["cats-2.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "frames"),
+    [("t.png", "PNG", 1), ("t.gif", "GIF", 12), ("t.apng", "PNG", 12), ("t.WEBP", "WEBP", 12)],
+)
+def test_a_trace_shows_the_steps(run: Run, name: str, kind: str, frames: int) -> None:
+    arguments = ("cats", "-n", "2", "--steps", "12", "--sampler", "blend", "--trace", name)
+    status, out, _ = run(*arguments)
+    assert (status, out) == (0, ["cats-1.png", "cats-2.png", name])
+    with Image.open(name) as image:
+        assert image.format == kind
+        assert getattr(image, "n_frames", 1) == frames
+        shown = np.asarray(image.convert("RGB"))
+    if frames > 1:
+        assert shown.shape[1] == 2 * 4 * 64
+
+
+def test_a_long_trace_is_thinned_and_ends_with_the_picture(models: Models) -> None:
+    from undiffuse import load
+    from undiffuse.trace import MOST, Trace
+
+    trace = Trace(Path("t.gif"))
+    for look in load(models.latent).steps("cats", steps=150):
+        trace.add(look)
+    assert len(trace.frames) == MOST
+    assert np.array_equal(trace.frames[-1].x_t, look.x_t()[0])
+    assert trace.frames[-1].label == "100% picture + 0% noise"
+
+
+def test_replay_says_whether_it_is_the_same(run: Run, models: Models, tmp_path: Path) -> None:
+    run("cats", "-n", "2", "--steps", "3", "--seed", "5", "--guidance", "2", "--style", "blob")
+    assert run("replay", "cats-2.png") == (0, ["the same, pixel for pixel"], "")
+    assert run("replay", "cats-2.png", "--threads", "1")[0] == 0
+    pixels, record = images.read_png(Path("cats-2.png"))
+    pixels = pixels.copy()
+    pixels[:8, :4] ^= 255  # two pixels of those that were drawn
+    record["versions"]["numpy"] = "1.0"
+    images.write_file(Path("other.png"), images.png(pixels, record))
+    status, out, _ = run("replay", "other.png")
+    assert (status, out[0]) == (1, "different: 2 of 4096 pixels")
+    assert out[1] == f"numpy: 1.0 then, {np.__version__} now"
+
+    folder = shutil.copytree(models.latent, tmp_path / "model")
+    hashes = {k: record_of(models, k) for k in ("clip", "codec")}
+    write_part(folder, "denoiser", LATENT, seed=1, **hashes)
+    status, out, _ = run("replay", "cats-2.png", model=folder)
+    assert status == 1
+    assert out[1].startswith(f"model: {record['model']} then, ")
+
+
+def record_of(models: Models, kind: str) -> str:
+    from undiffuse.runtime.weights import read_weights
+
+    return read_weights(models.latent / f"{kind}.safetensors", kind).hash
+
+
+def test_every_sampler_and_an_empty_prompt_are_replayed(run: Run) -> None:
+    for number, sampler in enumerate(("blend", "ddpm", "heun", "previous")):
+        run("", "--steps", "3", "--sampler", sampler, "-o", f"{number}.png", "--scale", "1")
+        assert run("replay", f"{number}.png")[:2] == (0, ["the same, pixel for pixel"])
+
+
+def test_replay_refuses_what_has_no_record_of_its_own(run: Run) -> None:
+    Image.new("RGB", (64, 64)).save("plain.png")
+    run("cats", "-n", "2", "--grid", "--steps", "1", "--scale", "1")
+    pixels, record = images.read_png(Path("cats-1.png"))
+    for number, change in enumerate(
+        ({"steps": "3"}, {"band": [0]}, {"band": ["a", "b"]}, {"sampler": "x"}, {"steps": 10**9},
+         {"style": "x"}, {"prompt": None}, {"seed": -1}, {"guidance": float("nan")})
+    ):  # fmt: skip
+        changed = images.png(pixels, {**record, **change})
+        images.write_file(Path(f"{number}.png"), changed)
+    for name in ("plain.png", "none.png", "cats-1-grid.png", *(f"{k}.png" for k in range(9))):
+        status, out, err = run("replay", name)
+        assert (status, out, err.count("\n")) == (2, [], 1), name
+
+
+WRONG = {
+    "steps": (("--steps", "0"), "--steps"),
+    "no number": (("--steps", "many"), "'many' is not a valid integer"),
+    "seed": (("--seed", "-1"), "--seed"),
+    "count": (("-n", "0"), "-n"),
+    "guidance": (("--guidance", "nan"), "guidance=nan"),
+    "sampler": (("--sampler", "magic"), "choose one of blend, ddpm"),
+    "style": (("--style", "cubist"), "choose one of noto, twemoji"),
+    "option": (("--stpes", "3"), "--steps"),
+    "folder": (("-o", "none/a.png"), "can't be written"),
+    "suffix": (("-o", "a.jpg"), ".png"),
+    "system": (("-o", "/proc/a.png"), "can't be written"),
+    "trace": (("--trace", "none/a.gif"), "can't be written"),
+    "trace's suffix": (("--trace", "a.mp4"), ".gif"),
+    "trace's name": (("-o", "a.png", "--trace", "a.png"), "another"),
+    "model": (("--model", "none"), "no weight file"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_one_line_and_status_2(run: Run, what: str) -> None:
+    arguments, said = WRONG[what]
+    status, out, err = run("cats", *arguments, **({"model": None} if what == "model" else {}))
+    assert (status, out) == (2, [])
+    assert said in err
+    assert err.count("\n") == 1
+    assert files() == set()
+
+
+def test_paths_are_tried_before_anything_is_loaded(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "undiffuse.pipeline", None)  # importing it fails
+    assert "can't be written" in run("cats", "-o", "none/a.png")[2]
+
+
+def test_help_and_version(run: Run) -> None:
+    for arguments in ((), ("--help",), ("-h",)):
+        status, out, _ = run(*arguments, model=None)
+        assert status == 0
+        assert any("draw" in line for line in out)
+    assert "0.1.0" in run("--version", model=None)[1][0]
+    assert "--trace" in "".join(run("draw", "--help", model=None)[1])
+    assert "Missing argument 'PROMPT" in run("draw", model=None)[2]
+    status, _, err = run("train", model=None)
+    assert (status, err.count("clip") > 0, err.count("\n") > 5) == (2, True, True)
+
+
+def test_graphs_are_made_by_a_command(run: Run, models: Models) -> None:
+    status, out, _ = run("train", "graphs", str(models.pixels), "-o", "here", model=None)
+    assert status == 0
+    assert [Path(line).name for line in out] == [
+        "clip_text.onnx", "clip_image.onnx", "denoiser.onnx",
+    ]  # fmt: skip
+    made = Path("here/graphs/denoiser.onnx").read_bytes()
+    assert made == (models.pixels / "graphs" / "denoiser.onnx").read_bytes()

@@ -1,0 +1,175 @@
+"""The recipes: what a batch holds, what its loss is."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.random import Generator, Philox
+
+from tests.sample import pictures
+from tests.training import tiny
+from undiffuse.diffusion import SCHEDULES, TARGETS
+from undiffuse.errors import UserError
+from undiffuse.networks.denoiser import DenoiserNetwork
+from undiffuse.training import checkpoint
+from undiffuse.training import denoiser as recipe
+from undiffuse.training.clip import ClipRecipe, read_words
+from undiffuse.training.codec import CodecRecipe, edges, reconstruction_loss
+from undiffuse.training.denoiser import Cache, DenoiserRecipe, chain_of, draw_cond, draw_levels
+from undiffuse.training.loop import train
+
+
+def rng(key: int = 0) -> Generator:
+    return Generator(Philox(key=[key, 0]))
+
+
+def test_levels() -> None:
+    levels = draw_levels(100_000, rng())
+    assert ((levels > 0) & (levels < 1)).all()
+    # Nine in ten sigmoid(normal(0.4, 1)), whose median is sigmoid(0.4).
+    share = 0.1 * (1 - 1 / (1 + math.exp(-0.4))) + 0.9 * 0.5
+    assert (levels > 1 / (1 + math.exp(-0.4))).mean() == pytest.approx(share, abs=0.01)
+    assert (levels < 0.05).mean() > 0.004  # and the ends are seen
+
+
+def test_vectors_that_steer() -> None:
+    """A tenth none, a fifth the picture's own with noise, the rest one of its captions'."""
+    cache = tiny.cache()
+    rows = np.arange(20_000) % len(pictures().records)
+    cond = draw_cond(cache, rows, rng())
+    none = cond.abs().sum(1) == 0
+    assert none.float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert torch.allclose(cond[~none].norm(dim=1), torch.tensor(1.0), atol=2e-3)
+    index = torch.from_numpy(rows)
+    said = (cache.captions[index].float() == cond[:, None]).all(2)
+    assert said.any(1).float().mean().item() == pytest.approx(0.7, abs=0.015)
+    assert said[:, 0].float().mean().item() == pytest.approx(0.35, abs=0.015)  # either of two
+    seen = ~none & ~said.any(1)
+    near = (cond * cache.pictures[index].float()).sum(1)[seen]
+    assert near.mean().item() == pytest.approx(1 / math.hypot(1, recipe.PICTURE_NOISE), abs=0.01)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_target_trains(target: str, schedule: str, tmp_path: Path) -> None:
+    run = tiny.make("denoiser", tmp_path, steps=2, target=target, schedule=schedule)
+    for record in train(run):
+        assert not record.skipped
+
+
+def test_a_network_that_says_nothing_has_the_error_of_chance() -> None:
+    """At first the last layer is zero, and made-up latents have mean zero."""
+    for target in ("x0", "eps"):
+        run = tiny.make("denoiser", Path(), batch=128, target=target)
+        means = [run.loss(step, rng(step))["error"].item() for step in range(4)]
+        made = DenoiserRecipe(run.model, pictures(), tiny.cache(), compiled=False)  # type: ignore[arg-type]
+        assert np.mean(means) == pytest.approx(made.chance()["error"], rel=0.05)
+
+
+def test_x0_is_weighted_by_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """|x0_hat - x0|^2 / sigma^2, the square error in v."""
+    run = tiny.make("denoiser", Path())
+    monkeypatch.setattr(recipe, "draw_levels", lambda count, rng: np.full(count, 0.5))
+    losses = run.loss(0, rng())
+    assert losses["loss"].item() == pytest.approx(4 * losses["error"].item(), rel=1e-5)
+
+
+def test_the_old_way_is_on_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    run = tiny.make("denoiser", Path(), target="previous")
+    network = run.model.forward
+    run.model.forward = lambda x, t, cond: seen.append(t) or network(x, t, cond)  # type: ignore
+    run.loss(0, rng())
+    steps = (seen[0] * recipe.CHAIN).double()
+    assert torch.allclose(steps, steps.round(), atol=1e-5)
+    assert steps.min() >= 1
+    assert chain_of("previous") == recipe.CHAIN
+    assert chain_of("x0") == 0
+
+
+def test_a_quarter_are_composites() -> None:
+    seen: list[np.ndarray] = []
+    run = tiny.make("denoiser", Path(), batch=64)
+    cache = tiny.cache()
+    made = DenoiserRecipe(run.model, pictures(), cache, 64, compiled=False)  # type: ignore[arg-type]
+    made.even.draw = lambda count, rng, each=1: seen.append(count) or np.zeros(count, np.int64)  # type: ignore
+    made.loss(0, rng())
+    assert seen == [48]
+
+
+def test_without_composites_the_rest_fills_the_batch() -> None:
+    few = pictures().subset(pictures().rows(lambda r: not r.get("composite")))
+    x0 = torch.randn(1, len(few.records), 8, 4, 4).half()
+    vectors = torch.randn(len(few.records), 1, 512).half()
+    network = DenoiserNetwork(tiny.DENOISER)
+    made = DenoiserRecipe(network, few, Cache(x0, vectors, vectors[:, 0]), 16, compiled=False)
+    assert torch.isfinite(made.loss(0, rng())["loss"])
+    coded = CodecRecipe(tiny.make("codec", Path()).model, few, 16, compiled=False)  # type: ignore[arg-type]
+    assert torch.isfinite(coded.loss(0, rng())["loss"])
+
+
+def test_a_codec_that_does_not_fit() -> None:
+    network = DenoiserNetwork(tiny.DENOISER)
+    with pytest.raises(UserError, match=r"draws in \(8, 4, 4\), and the codec gives \(8, 8, 8\)"):
+        DenoiserRecipe(network, pictures(), tiny.cache(side=8), compiled=False)
+
+
+def test_reconstruction_loss() -> None:
+    pixels = torch.rand(2, 3, 8, 8)
+    assert reconstruction_loss(pixels, pixels) == 0
+    # A shift of all values has no edges; a step has.
+    assert reconstruction_loss(pixels + 0.5, pixels).item() == pytest.approx(0.5)
+    step = pixels.clone()
+    step[..., 4:] += 0.5
+    assert reconstruction_loss(step, pixels).item() == pytest.approx(0.25 + 0.5 / 7)
+    assert [tuple(part.shape) for part in edges(pixels)] == [(2, 3, 7, 8), (2, 3, 8, 7)]
+
+
+def test_batches_of_clip() -> None:
+    run = tiny.make("clip", Path())
+    made = ClipRecipe(run.model, None, pictures(), None, 64, compiled=False)  # type: ignore[arg-type]
+    rows, places = made.draw(rng())
+    assert len(rows) == 64
+    assert len(places) == 12
+    for without, with_, words in places:
+        less, more = (pictures().records[rows[place]] for place in (without, with_))
+        assert less["family"] == more["family"]
+        assert set(words.split()) <= set(more["name"].split())
+    composites = [row for row in rows[24:32] if pictures().records[row].get("composite")]
+    assert len(composites) == 8
+    again, _ = made.draw(rng())
+    assert np.array_equal(rows, again)
+
+
+def test_losses_of_clip() -> None:
+    run = tiny.make("clip", Path())
+    losses = run.loss(0, rng())
+    total = losses["match"] + 0.5 * losses["difference"] + 0.5 * losses["words"]
+    assert losses["loss"].item() == pytest.approx(total.item(), rel=1e-6)
+    assert losses["scale"].item() == pytest.approx(1 / 0.07)
+    assert losses["match"].item() == pytest.approx(math.log(32), abs=1.0)
+
+
+def test_no_word_has_a_synonym() -> None:
+    table = tiny.words()
+    bare = type(table)(table.words, table.names, table.word_vectors, table.name_vectors, {})
+    run = tiny.make("clip", Path())
+    made = ClipRecipe(run.model, tiny.tokenizer(), pictures(), bare, 32, compiled=False)  # type: ignore[arg-type]
+    assert torch.isfinite(made.loss(0, rng())["loss"])
+
+
+def test_words_file(tmp_path: Path) -> None:
+    table = tiny.words()
+    meta = {"words": table.words, "names": table.names, "right": table.right}
+    tensors = {"words": table.word_vectors.half(), "names": table.name_vectors.half()}
+    checkpoint.save(tmp_path / "words", tensors, meta)
+    read = read_words(tmp_path / "words")
+    assert (read.words, read.names, read.right) == (table.words, table.names, table.right)
+    assert torch.allclose(read.word_vectors, table.word_vectors, atol=1e-3)
+    checkpoint.save(tmp_path / "other", tensors, {"step": 1})
+    with pytest.raises(UserError, match="not what `undiffuse data words` writes"):
+        read_words(tmp_path / "other")
+    assert json.dumps(meta)

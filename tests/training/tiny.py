@@ -1,0 +1,89 @@
+"""Runs small enough for tests: seconds, one thread, on the sample in this repository.
+
+As a program, `python -m tests.training.tiny KIND FOLDER STEPS` trains and saves after each step.
+"""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.sample import pictures, tokenizer
+from undiffuse.clip.model import Clip
+from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
+from undiffuse.networks.codec import Codec
+from undiffuse.networks.denoiser import DenoiserNetwork
+from undiffuse.training.clip import ClipRecipe, WordTable
+from undiffuse.training.codec import CodecRecipe
+from undiffuse.training.denoiser import Cache, DenoiserRecipe
+from undiffuse.training.loop import Run, train
+
+CLIP = ClipConfig(
+    image_width=32, image_depth=1, image_heads=2, vocabulary=900, token_width=16,
+    text_width=32, text_depth=2, text_heads=2, context=16,
+)  # fmt: skip
+CODEC = CodecConfig(channels=8, widths=(8, 8, 16))
+DENOISER = DenoiserConfig(channels=8, width=32, depth=2, heads=2)
+KINDS = ("clip", "codec", "denoiser")
+STEPS = 6
+
+
+def words() -> WordTable:
+    """Four words that the teacher has near to two names each."""
+    names = ["red apple", "green apple", "cat", "man"]
+    vectors = torch.eye(4, 384)
+    near = torch.nn.functional.normalize(vectors + vectors.roll(1, 0), dim=-1)
+    return WordTable(["fruit", "tabby", "guy", "pear"], names, near, vectors, {"tabby": [2]})
+
+
+def cache(side: int = 4, channels: int = 8) -> Cache:
+    """Made-up latents and vectors; unlike for different pictures."""
+    count = len(pictures().records)
+    draw = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(count, 3, 512, generator=draw), dim=-1)
+    x0 = torch.randn(2, count, channels, side, side, generator=draw)
+    return Cache(x0.half(), vectors[:, :2].half(), vectors[:, 2].half())
+
+
+def make(kind: str, folder: Path, steps: int = STEPS, batch: int = 32, **changed: Any) -> Run:
+    """A run that has not begun. `changed`: fields of its configuration."""
+    config: Any = {"clip": CLIP, "codec": CODEC, "denoiser": DENOISER}[kind]
+    config = type(config)(**{**vars(config), **changed})
+    torch.manual_seed(config.seed)
+    more: dict[str, Any] = {}
+    if kind == "clip":
+        model: Any = Clip(config)
+        recipe: Any = ClipRecipe(model, tokenizer(), pictures(), words(), batch, compiled=False)
+        more = {"extra": recipe.tensors, "restore_extra": recipe.restore}
+    elif kind == "codec":
+        model = Codec(config)
+        recipe = CodecRecipe(model, pictures(), batch, compiled=False)
+    else:
+        model = DenoiserNetwork(config)
+        latents = cache(config.side, config.channels)
+        recipe = DenoiserRecipe(model, pictures(), latents, batch, compiled=False)
+    return Run(
+        folder, model, recipe.loss, steps, batch, config.seed, to_dict(config),
+        save_minutes=math.inf, warmup=3, data=pictures().digest, **more,
+    )  # fmt: skip
+
+
+def state(run: Run) -> dict[str, np.ndarray]:
+    """Everything that a run is made of: weights, averages, optimiser state, extra tensors."""
+    from undiffuse.training.checkpoint import flatten_optimizers
+
+    tensors = {f"model.{name}": p.detach() for name, p in run.model.named_parameters()}
+    tensors |= run.ema.tensors() | flatten_optimizers(run.optimizers) | run.extra()
+    return {name: tensor.clone().numpy() for name, tensor in tensors.items()}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run = make(sys.argv[1], Path(sys.argv[2]), steps=int(sys.argv[3]))
+    run.resume()
+    for record in train(run):
+        run.save()
+        print(record.step, flush=True)
