@@ -86,6 +86,7 @@ class ClipRecipe:
             model.register_parameter("log_word_scale", self.word_scale)
             self.bank = torch.zeros(len(words.names), 512)
             weights = np.array([1.0 if word in words.right else 0.0 for word in words.words])
+            weights = weights if weights.any() else np.ones(len(weights))
             self.synonym_weights = weights / weights.sum()
 
     def tensors(self) -> dict[str, Tensor]:

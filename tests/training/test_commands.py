@@ -1,0 +1,323 @@
+"""The training commands from end to end, on the sample, with tiny networks."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from tests.sample import FOLDER, originals
+from tests.training import tiny
+from undiffuse.cli.data import command as data_command
+from undiffuse.cli.follow import follow, stop_asked
+from undiffuse.cli.train import DENOISERS
+from undiffuse.cli.train import command as train_command
+from undiffuse.config import PRESETS, ClipConfig
+from undiffuse.data.shards import Sample, find_shards, read_shards, write_shards
+from undiffuse.errors import UserError
+from undiffuse.runtime.weights import read_weights
+from undiffuse.training import checkpoint
+from undiffuse.training.frozen import Frozen, load_module
+from undiffuse.training.loop import Run
+
+EAGER = ["--eager", "--threads", "1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_presets() -> Iterator[None]:
+    judge = ClipConfig(**{**vars(tiny.CLIP), "tower": "conv", "seed": 1})
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "clip", {"clip": tiny.CLIP})
+        patch.setitem(PRESETS, "judge", {"clip": judge})
+        patch.setitem(PRESETS, "codec", {"codec": tiny.CODEC})
+        patch.setitem(PRESETS, "denoiser", {"denoiser": tiny.DENOISER})
+        yield
+    torch.set_num_threads(threads)
+
+
+def run(*args: str | Path) -> Result:
+    return CliRunner().invoke(train_command, [str(arg) for arg in args], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with clip, judge, codec and denoiser, three steps each."""
+    out = tmp_path_factory.mktemp("runs")
+    table = tiny.words()
+    meta = {"words": table.words, "names": table.names, "right": table.right}
+    tensors = {"words": table.word_vectors.half(), "names": table.name_vectors.half()}
+    checkpoint.save(out / "words.safetensors", tensors, meta)
+    common = ("--data", FOLDER, "--steps", "3", *EAGER)
+    for result in (
+        run("clip", *common, "--batch", "32", "-o", out / "clip", "--words", out / "words.safetensors"),
+        run("clip", *common, "--batch", "32", "-o", out / "judge", "--preset", "judge"),
+        run("codec", *common, "--batch", "16", "-o", out / "codec"),
+        run("denoiser", *common, "--batch", "16", "-o", out / "denoiser", *frozen(out)),
+    ):  # fmt: skip
+        assert result.exit_code == 0, result.output
+    return out
+
+
+def frozen(out: Path) -> list[str | Path]:
+    return [
+        "--clip", out / "clip" / "clip.safetensors",
+        "--codec", out / "codec" / "codec.safetensors",
+        "--judge", out / "judge" / "clip.safetensors",
+    ]  # fmt: skip
+
+
+def test_weight_files(trained: Path) -> None:
+    clip = read_weights(trained / "clip" / "clip.safetensors", "clip")
+    assert clip.meta["training"]["steps"] == 3
+    assert "log_word_scale" not in clip.tensors
+    codec = read_weights(trained / "codec" / "codec.safetensors", "codec")
+    denoiser = read_weights(trained / "denoiser" / "denoiser.safetensors", "denoiser")
+    assert denoiser.meta["clip"] == clip.hash
+    assert denoiser.meta["codec"] == codec.hash
+    assert denoiser.meta["chain"] == 0
+
+
+def test_what_ships_are_the_averages(trained: Path) -> None:
+    """Of the length that the recipe says, and not the last weights."""
+    for kind, length in (("clip", 0.05), ("codec", 0.05), ("denoiser", 0.10)):
+        tensors, _ = checkpoint.load(trained / kind / "checkpoint.safetensors")
+        shipped = read_weights(trained / kind / f"{kind}.safetensors", kind).tensors
+        differ = False
+        for name, tensor in shipped.items():
+            average = tensors[f"ema.{length}/{name}"].numpy()
+            assert np.array_equal(tensor, average.astype(np.float16).astype(np.float32))
+            differ |= not np.allclose(tensor, tensors[f"model.{name}"].numpy(), atol=1e-3)
+        assert differ
+
+
+def test_logs_and_sheets(trained: Path) -> None:
+    log = (trained / "clip" / "log.txt").read_text()
+    assert log.startswith("step 3 0.00 h: loss ")
+    assert "held-out cell 0." in log
+    assert "dB" in (trained / "codec" / "log.txt").read_text()
+    log = (trained / "denoiser" / "log.txt").read_text()
+    assert "% of " in log
+    assert "GFLOP/s" in log
+    assert "names 0." in log
+    sheet = Image.open(trained / "denoiser" / "sheet-000003.png")
+    assert sheet.width == 16 * 64
+    assert sheet.height % 64 == 0
+
+
+def test_modules_are_loaded_strictly(trained: Path, tmp_path: Path) -> None:
+    from undiffuse.runtime.weights import write_weights
+
+    path = trained / "denoiser" / "denoiser.safetensors"
+    model, weights = load_module(path, "denoiser")
+    assert not model.training
+    for name, parameter in model.named_parameters():
+        assert np.array_equal(parameter.numpy(), weights.tensors[name])
+        assert not parameter.requires_grad
+    tensors = dict(weights.tensors)
+    tensors.pop("norm.gain")
+    write_weights(tmp_path / "x.safetensors", tensors, weights.meta)
+    with pytest.raises(UserError, match=r"does not fit its own configuration: norm\.gain"):
+        load_module(tmp_path / "x.safetensors", "denoiser")
+
+
+def test_the_cache_is_the_same_again(trained: Path) -> None:
+    from tests.sample import pictures
+
+    few = pictures().subset(np.arange(20))
+    paths = [Path(path) for path in frozen(trained)[1::2]]
+    one, other = (Frozen.load(*paths).cache(few, lambda line: None) for _ in range(2))
+    for name in ("x0", "captions", "pictures"):
+        assert torch.equal(getattr(one, name), getattr(other, name))
+    assert one.x0.shape == (4, 20, 8, 4, 4)
+    assert one.captions.shape == (20, 8, 512)
+    assert torch.allclose(one.pictures.float().norm(dim=1), torch.ones(20), atol=1e-2)
+
+
+def test_finished_runs_go_on_to_nothing(trained: Path) -> None:
+    path = trained / "codec" / "codec.safetensors"
+    before = path.read_bytes()
+    common = ("--data", FOLDER, "--steps", "3", *EAGER)
+    result = run("codec", *common, "--batch", "16", "-o", trained / "codec")
+    assert "resumed at step 3 of 3" in result.output
+    assert path.read_bytes() == before
+
+
+def test_another_setting_in_the_same_folder(trained: Path) -> None:
+    with pytest.raises(UserError, match="trained with another batch, with 16"):
+        run("codec", "--data", FOLDER, "--batch", "8", "-o", trained / "codec", *EAGER)
+    with pytest.raises(UserError, match="trained with another rate"):
+        run("denoiser", "--data", FOLDER, "--batch", "16", "-o", trained / "denoiser",
+            "--rate", "0.1", *frozen(trained), *EAGER)  # fmt: skip
+    with pytest.raises(UserError, match="trained with another clip"):
+        args = [trained / "judge" / "clip.safetensors" if "clip" in str(a) and isinstance(a, Path)
+                and "judge" not in str(a) else a for a in frozen(trained)]  # fmt: skip
+        run("denoiser", "--data", FOLDER, "--batch", "16", "-o", trained / "denoiser", *args, *EAGER)
+
+
+def test_clip_without_its_tokenizer(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(
+        (trained / "judge" / "checkpoint.safetensors").read_bytes()
+    )
+    with pytest.raises(UserError, match=r"has a checkpoint but no tokenizer\.json"):
+        run("clip", "--data", FOLDER, "--preset", "judge", "--batch", "32", "-o", tmp_path, *EAGER)
+
+
+def test_a_preset_that_does_not_fit_the_codec(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="choose another preset or codec"):
+        run("denoiser", "--data", FOLDER, "--batch", "8", "-o", tmp_path, *EAGER,
+            *frozen(trained), "--preset", "small-pixels")  # fmt: skip
+
+
+def test_presets_that_can_be_chosen() -> None:
+    assert sorted(DENOISERS) == sorted(name for name, row in PRESETS.items() if "denoiser" in row)
+    result = run("denoiser", "--data", "x", "-o", "y", "--clip", "z", "--preset", "clip")
+    assert result.exit_code == 2
+    assert "is not one of" in result.output
+
+
+@pytest.mark.parametrize("kind", ["clip", "codec"])
+def test_data_that_is_not_there(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \*\.tar shard"):
+        run(kind, "--data", tmp_path, "-o", tmp_path / "out", *EAGER)
+
+
+def test_bad_samples_are_named_and_left_out(tmp_path: Path) -> None:
+    write_shards(originals()[:60], tmp_path / "data", prefix="x")
+    path = tmp_path / "data" / "x-000000.tar"
+    path.write_bytes(path.read_bytes().replace(b"\x89PNG", b"\x89XXX", 2))
+    result = run("codec", "--data", tmp_path / "data", "--steps", "1", "--batch", "8",
+                 "-o", tmp_path / "out", *EAGER)  # fmt: skip
+    assert result.exit_code == 0
+    assert result.output.count("left out: ") == 2
+    assert "no PNG" in result.output
+
+
+def interrupted(folder: Path, at: int, steps: int = 6) -> Run:
+    """A run whose loss presses Ctrl-C in the middle of step `at`."""
+    one = tiny.make("codec", folder, steps=steps)
+    good = one.loss
+
+    def loss(step: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        if step + 1 == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return good(step, rng)
+
+    one.loss = loss
+    return one
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        follow(interrupted(tmp_path, at=3), lambda run: "")
+    assert "saved after step 3: the same command goes on from there" in capsys.readouterr().err
+    resumed = tiny.make("codec", tmp_path)
+    follow(resumed, lambda run: "looked")
+    assert "resumed at step 3 of 6" in capsys.readouterr().err
+    assert "looked" in (tmp_path / "log.txt").read_text()
+    whole = tiny.make("codec", tmp_path / "whole")
+    follow(whole, lambda run: "")
+    one, other = tiny.state(resumed), tiny.state(whole)
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_ctrl_c_is_exit_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from undiffuse.cli import main, train
+
+    one = interrupted(tmp_path / "run", at=2)
+    monkeypatch.setattr(train, "follow", lambda *args, **more: follow(one, lambda run: ""))
+    args = ["undiffuse", "train", "codec", "--data", FOLDER, "-o", tmp_path, *EAGER]
+    monkeypatch.setattr("sys.argv", [str(arg) for arg in args])
+    with pytest.raises(SystemExit) as caught:
+        main.main()
+    assert caught.value.code == 1
+    errors = capsys.readouterr().err
+    assert "saved after step 2" in errors
+    assert errors.rstrip().endswith("undiffuse: stopped")
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stop_asked() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_looks_by_the_clock(tmp_path: Path) -> None:
+    steps: list[int] = []
+    follow(tiny.make("codec", tmp_path, steps=3), lambda run: str(steps.append(run.step)), 0.0)
+    assert steps == [1, 2, 3]
+
+
+def test_chance_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A denoiser with a learning rate of nothing."""
+    one = tiny.make("denoiser", tmp_path, steps=110, batch=8)
+    one.rate = one.muon_rate = 0.0
+    follow(one, lambda run: "", chance={"error": 1.0}, flops=1.0)
+    errors = capsys.readouterr().err
+    assert "step 101: error is " in errors
+    assert "nothing is learned so far" in errors
+
+
+def invoke(*args: str | Path) -> Result:
+    return CliRunner().invoke(data_command, [str(arg) for arg in args], catch_exceptions=False)
+
+
+def test_shapes(tmp_path: Path) -> None:
+    result = invoke("shapes", "-o", tmp_path, "--count", "7", "--seed", "3")
+    assert result.output.strip() == str(tmp_path)
+    samples = list(read_shards(find_shards(tmp_path)))
+    assert [s.key for s in samples] == [f"shapes-3-{k:07d}" for k in range(7)]
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    invoke("shapes", "-o", tmp_path, "--count", "7", "--seed", "3")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+    assert invoke("shapes", "-o", tmp_path, "--count", "0").exit_code == 2
+
+
+def test_training_on_shapes_is_refused_by_name(tmp_path: Path) -> None:
+    invoke("shapes", "-o", tmp_path / "data", "--count", "3")
+    with pytest.raises(UserError, match="record of shapes-0-0000000 has no 'keywords'"):
+        run("codec", "--data", tmp_path / "data", "-o", tmp_path / "out", *EAGER)
+
+
+def test_sample(tmp_path: Path) -> None:
+    result = invoke("sample", FOLDER, "-o", tmp_path, "--count", "60")
+    assert result.exit_code == 0
+    assert "composite: 5 pictures" in result.output
+    samples: list[Sample] = list(read_shards(find_shards(tmp_path)))
+    assert 60 <= sum("composite" not in s.record for s in samples) < 80
+    with pytest.raises(UserError, match="only 254"):
+        invoke("sample", FOLDER, "-o", tmp_path, "--count", "1000")
+
+
+def test_emoji_without_packages(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds neither emojibase-data"):
+        invoke("emoji", "-o", tmp_path, "--packages", tmp_path)
+
+
+def test_words_without_wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from undiffuse.data import words
+
+    with pytest.raises(UserError, match="install Debian's wordnet-base"):
+        words.read_wordnet(tmp_path)
+    lines = "  licence\n00000001 03 n 02 Apple 0 red_apple 0 000 | fruit\n"
+    (tmp_path / "data.noun").write_text(lines)
+    (tmp_path / "index.noun").write_text("apple n 1 1 @ 1 0 00000001\n")
+    assert words.read_wordnet(tmp_path) == (
+        {"00000001": ["apple", "red apple"]}, {"apple": "00000001"},
+    )  # fmt: skip
+    assert words.synonyms(["apple", "pear"], tmp_path) == {"red apple": ["apple"]}
+    assert json.dumps(words.words_to_judge_with(["apple"], {"apple"}, {"red", "apple"}, tmp_path))
