@@ -19,7 +19,9 @@ TOKENIZER = tokenizer()
 words = st.sampled_from([w for s in originals() for w in [s.record["name"], *s.record["keywords"]]])
 # Letters of newer versions of Unicode are none to the library, whose tables are of another one.
 known = st.characters(codec="utf-8").filter(lambda letter: ucd_3_2_0.category(letter) != "Cn")
-texts = st.text(known, max_size=30) | st.lists(words | st.text(known, max_size=5), max_size=6).map(" ".join)
+texts = st.text(known, max_size=30) | st.lists(words | st.text(known, max_size=5), max_size=6).map(
+    " ".join
+)
 
 
 @cache
@@ -143,7 +145,7 @@ def without(token: str) -> str:
     ],
 )  # fmt: skip
 def test_json_that_is_no_vocabulary(text: str) -> None:
-    with pytest.raises(UserError, match="vocabulary can't be read|vocabulary lacks"):
+    with pytest.raises(UserError, match=r"vocabulary can't be read|vocabulary lacks"):
         Tokenizer.from_json(text, 16)
 
 

@@ -72,7 +72,9 @@ def test_no_version(manifest: bytes | None, tmp_path: Path) -> None:
 
 
 def test_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"neither some-icons-1\.2\.3\.tgz nor a folder @some/icons"):
+    with pytest.raises(
+        UserError, match=r"neither some-icons-1\.2\.3\.tgz nor a folder @some/icons"
+    ):
         packages.read(PACKAGE, tmp_path, lambda path: True)
 
 

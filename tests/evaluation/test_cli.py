@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import CLIP, Models, write_part
 from tests.evaluation.fakes import SAMPLE, KnowingEncoder, RealPainter, disc, sample
 from undiffuse.cli import main as program
 from undiffuse.cli.evaluate import BATCH, ModelPainter
@@ -138,3 +139,21 @@ def test_the_painter_asks_for_one_style_at_a_time_and_keeps_the_order() -> None:
     assert len(model.calls) <= 6 + 70 // BATCH
     ModelPainter(model)(["cat"], [""], 5)  # type: ignore[arg-type]
     assert model.calls[-1] == (["cat"], 5, None)
+
+
+def test_a_whole_tiny_model_is_judged_by_another_clip(
+    models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from undiffuse.training.graphs import write_graphs
+
+    judge, out = tmp_path / "judge", tmp_path / "report.json"
+    judged_by = write_part(judge, "clip", CLIP, seed=1)
+    write_graphs(judge, judge)
+    words = ("--data", SAMPLE, "--judge", judge, "--model", models.latent, "--names", "3")
+    assert run(monkeypatch, "model", *words, "-o", out) == 0
+    report = json.loads(out.read_text())
+    assert report["judge"] == judged_by != report["clip"]
+    time = next(figure for figure in report["figures"] if figure["unit"] == "seconds")
+    assert time["count"] == 5
+    assert 0 < time["low"] <= time["value"] <= time["high"]
+    assert report["on"]["processor"] in time["note"]

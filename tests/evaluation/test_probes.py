@@ -3,7 +3,7 @@ import numpy as np
 from tests.evaluation.fakes import KnowingEncoder, blank, disc, sample
 from undiffuse.data.captions import facts, words_of
 from undiffuse.data.composites import is_held_out
-from undiffuse.evaluation.probes import colour_pairs, palette, recoloured, shows_hue, shows_noun
+from undiffuse.evaluation.probes import colour_pairs, recoloured, shows_hue, shows_noun
 
 RED, GREY, BROWN = (220, 40, 35), (120, 120, 120), (120, 70, 40)
 
@@ -60,13 +60,6 @@ def test_recoloured_real_pictures_show_the_asked_hue() -> None:
     pictures = np.stack(list(recoloured(sample(), pairs)))
     assert pictures.shape == (len(pairs), 3, 64, 64)
     assert shows_hue(pictures, [pair.colour for pair in pairs]).mean() > 0.9
-
-
-def test_a_palette_is_a_unit_vector_that_knows_no_places() -> None:
-    pictures = sample().pictures.pictures[:5]
-    found = palette(pictures)
-    assert np.allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
-    assert np.array_equal(found, palette(np.ascontiguousarray(pictures[..., ::-1])))
 
 
 def test_the_knowing_encoder_names_the_samples_things() -> None:

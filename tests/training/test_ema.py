@@ -28,7 +28,7 @@ def test_gammas_of_the_paper() -> None:
 
 @pytest.mark.parametrize("length", [0.0, -0.1, 0.28, 1.0, math.nan])
 def test_lengths_that_have_no_gamma(length: float) -> None:
-    with pytest.raises(ValueError, match="not between 0 and 0.28"):
+    with pytest.raises(ValueError, match=r"not between 0 and 0\.28"):
         gamma_of(length)
 
 

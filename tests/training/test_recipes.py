@@ -65,7 +65,7 @@ def test_a_network_that_says_nothing_has_the_error_of_chance() -> None:
     for target in ("x0", "eps"):
         run = tiny.make("denoiser", Path(), batch=128, target=target)
         means = [run.loss(step, rng(step))["error"].item() for step in range(4)]
-        made = DenoiserRecipe(run.model, pictures(), tiny.cache(), compiled=False)  # type: ignore[arg-type]
+        made = DenoiserRecipe(run.model, pictures(), tiny.cache(), compiled=False)
         assert np.mean(means) == pytest.approx(made.chance()["error"], rel=0.05)
 
 
@@ -81,7 +81,7 @@ def test_the_old_way_is_on_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
     run = tiny.make("denoiser", Path(), target="previous")
     network = run.model.forward
-    run.model.forward = lambda x, t, cond: seen.append(t) or network(x, t, cond)  # type: ignore
+    run.model.forward = lambda x, t, cond: seen.append(t) or network(x, t, cond)
     run.loss(0, rng())
     steps = (seen[0] * recipe.CHAIN).double()
     assert torch.allclose(steps, steps.round(), atol=1e-5)
@@ -94,8 +94,8 @@ def test_a_quarter_are_composites() -> None:
     seen: list[np.ndarray] = []
     run = tiny.make("denoiser", Path(), batch=64)
     cache = tiny.cache()
-    made = DenoiserRecipe(run.model, pictures(), cache, 64, compiled=False)  # type: ignore[arg-type]
-    made.even.draw = lambda count, rng, each=1: seen.append(count) or np.zeros(count, np.int64)  # type: ignore
+    made = DenoiserRecipe(run.model, pictures(), cache, 64, compiled=False)
+    made.even.draw = lambda count, rng, each=1: seen.append(count) or np.zeros(count, np.int64)
     made.loss(0, rng())
     assert seen == [48]
 
@@ -107,7 +107,7 @@ def test_without_composites_the_rest_fills_the_batch() -> None:
     network = DenoiserNetwork(tiny.DENOISER)
     made = DenoiserRecipe(network, few, Cache(x0, vectors, vectors[:, 0]), 16, compiled=False)
     assert torch.isfinite(made.loss(0, rng())["loss"])
-    coded = CodecRecipe(tiny.make("codec", Path()).model, few, 16, compiled=False)  # type: ignore[arg-type]
+    coded = CodecRecipe(tiny.make("codec", Path()).model, few, 16, compiled=False)
     assert torch.isfinite(coded.loss(0, rng())["loss"])
 
 
@@ -130,7 +130,7 @@ def test_reconstruction_loss() -> None:
 
 def test_batches_of_clip() -> None:
     run = tiny.make("clip", Path())
-    made = ClipRecipe(run.model, None, pictures(), None, 64, compiled=False)  # type: ignore[arg-type]
+    made = ClipRecipe(run.model, None, pictures(), None, 64, compiled=False)
     rows, places = made.draw(rng())
     assert len(rows) == 64
     assert len(places) == 12
@@ -157,7 +157,7 @@ def test_no_word_has_a_synonym() -> None:
     table = tiny.words()
     bare = type(table)(table.words, table.names, table.word_vectors, table.name_vectors, {})
     run = tiny.make("clip", Path())
-    made = ClipRecipe(run.model, tiny.tokenizer(), pictures(), bare, 32, compiled=False)  # type: ignore[arg-type]
+    made = ClipRecipe(run.model, tiny.tokenizer(), pictures(), bare, 32, compiled=False)
     assert torch.isfinite(made.loss(0, rng())["loss"])
 
 

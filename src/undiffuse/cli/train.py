@@ -63,13 +63,15 @@ def clip(
     from undiffuse.data.pictures import PictureSet
     from undiffuse.training import clip as recipes
     from undiffuse.training.export import clip_tokenizer, export_clip, look_at_clip
-    from undiffuse.training.loop import Run
+    from undiffuse.training.loop import CHECKPOINT, Run
 
     config = PRESETS[preset]["clip"]
     out.mkdir(parents=True, exist_ok=True)
     everything = PictureSet.read(data, on_bad=say_bad)
     train_rows = everything.rows(lambda record: record["split"] == "train")
     table = recipes.read_words(words) if words else None
+    if (out / CHECKPOINT).exists() and not (out / "tokenizer.json").exists():
+        raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
     tokenizer = clip_tokenizer(out, everything, train_rows, table, config)
     seed_torch(config.seed, threads)
     model = Clip(config)
@@ -81,8 +83,6 @@ def clip(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         extra=recipe.tensors, restore_extra=recipe.restore, data=everything.digest,
     )  # fmt: skip
-    if run.path.exists() and not (out / "tokenizer.json").exists():
-        raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
     # Equal logits: each of the batch's captions as likely as the others.
     chance = {"match": math.log(batch)}
     follow(run, lambda run: look_at_clip(run, tokenizer, everything), chance=chance)

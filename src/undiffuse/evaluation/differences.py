@@ -82,18 +82,19 @@ def worn_differences(material: Material) -> Iterator[Difference]:
     layers = material.layers.values()
     heads = [sample for sample in layers if sample.record["concept"] not in WORN]
     for code, (word, width, foot) in WORN.items():
+        words = frozenset(words_of(word))
         things = {s.record["family"]: s for s in layers if s.record["concept"] == code}
         for unseen, count in zip((False, True), WORN_EACH, strict=True):
             fitting = [
                 head for head in heads
                 if head.record["family"] in things
                 and (head.record["split"] == "evaluation") == unseen
+                and words.isdisjoint(words_of(head.record["name"]))
             ]  # fmt: skip
             fitting.sort(key=lambda head: unit_hash("worn", word, head.key))
             for head in fitting[:count]:
                 thing = things[head.record["family"]]
                 dressed = wear(head.picture, thing.picture, width, foot)
-                words = frozenset(words_of(word))
                 yield Difference(_flat(head), _on_white(dressed), words, worn=True, unseen=unseen)
 
 

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from undiffuse.errors import UserError
+from undiffuse.evaluation.family import FamilyProbe
 from undiffuse.evaluation.material import Material, Rows, was_trained
 from undiffuse.evaluation.memorisation import Bank
-from undiffuse.evaluation.probes import palette
 from undiffuse.evaluation.protocols import (
     Encoder,
     Painter,
@@ -18,7 +18,6 @@ from undiffuse.evaluation.protocols import (
     encode_pictures,
     encode_texts,
 )
-from undiffuse.evaluation.retrieval import FamilyProbe
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,16 @@ class Judge:
 
     @cached_property
     def family(self) -> FamilyProbe:
-        """Tells families apart by the judge's vectors, learned from plain training pictures."""
+        """Tells families apart by their palettes, learned from plain training pictures."""
         rows = self.material.plain_rows("train")
-        return FamilyProbe.fit(self.known(rows), self.material.field(rows, "family"))
+        pictures = self.material.pictures.pictures[rows]
+        return FamilyProbe.of_palettes(pictures, self.material.field(rows, "family"))
 
     @cached_property
-    def family_palette(self) -> FamilyProbe:
-        """The same by the colours alone."""
+    def family_by_vector(self) -> FamilyProbe:
+        """The same by the judge's vectors."""
         rows = self.material.plain_rows("train")
-        features = palette(self.material.pictures.pictures[rows])
-        return FamilyProbe.fit(features, self.material.field(rows, "family"))
+        return FamilyProbe.fit(self.known(rows), self.material.field(rows, "family"))
 
     def known(self, rows: Rows) -> Vectors:
         """The vectors of some training rows, without encoding them again."""

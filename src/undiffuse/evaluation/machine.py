@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from undiffuse.errors import UserError
@@ -50,9 +49,8 @@ def latency_figure(options: Sequence[str] = (), runs: int = 5) -> Figure:
     Cold is the process, not the disk's cache. The interval is the fastest and the slowest run.
     `options`: passed on, such as --model.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        target = ("-o", str(Path(folder) / "apple.png"))
-        times = seconds((*PROGRAM, "draw", PROMPT, *options, *target), runs)
+    with tempfile.TemporaryDirectory() as folder:  # a free name is found there each time
+        times = seconds((*PROGRAM, "draw", PROMPT, *options, "-o", folder), runs)
     where = machine()
     return Figure(
         "one picture, whole process", stats.median(times), min(times), max(times), runs,

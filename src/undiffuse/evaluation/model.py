@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from undiffuse.data.split import unit_hash
 from undiffuse.errors import UserError
 from undiffuse.evaluation import edges
+from undiffuse.evaluation.family import palette
 from undiffuse.evaluation.judge import Drawings, Judge
 from undiffuse.evaluation.kid import kid_figure
 from undiffuse.evaluation.material import CELL, CONCEPT, Rows
@@ -16,12 +17,11 @@ from undiffuse.evaluation.memorisation import CopyTest, Looked
 from undiffuse.evaluation.probes import (
     ColourPair,
     colour_pairs,
-    palette,
     recoloured,
     shows_hue,
     shows_noun,
 )
-from undiffuse.evaluation.protocols import Painter, Scores, Vectors
+from undiffuse.evaluation.protocols import Painter, Scores
 from undiffuse.evaluation.retrieval import ranks
 from undiffuse.evaluation.sheet import neighbour_sheet
 from undiffuse.evaluation.statistics import Figure, mean_figure, ratio_figure, share
@@ -107,32 +107,21 @@ def cell_figures(judge: Judge, work: Work, seed: int) -> Iterator[Figure]:
     right = judge.material.right_names(work.cells)
     drawn, real = (ranks(one.vectors, judge.names, right) for one in (work.styled, work.real))
     drawn_in, real_in = (
-        judge.family.right(one.vectors, work.families) for one in (work.styled, work.real)
+        judge.family.right(palette(one.pictures), work.families) for one in (work.styled, work.real)
     )
     for first in (1, 5):
         hits, bound = (drawn < first) & drawn_in, (real < first) & real_in
         title, target = f"held-out cells@{first}, family right", 0.60 if first == 5 else None
         yield mean_figure(title, hits, seed, real=share(bound))
         yield ratio_figure(f"{title}, as a share of real", hits, bound, seed, at_least=target)
-    for title, probe, note, features in (
-        ("family right", judge.family, "the judge's picture vectors", _vectors),
-        ("family right, by its palette", judge.family_palette, "colours alone", _palette),
-    ):
-        drawn_in, real_in = (
-            probe.right(features(one), work.families) for one in (work.styled, work.real)
-        )
-        note = f"one of {len(probe.families)}, by a linear probe on {note}"
-        yield mean_figure(
-            f"{title}, held-out cells", drawn_in, seed, real=share(real_in), note=note
-        )
-
-
-def _vectors(drawn: Drawings) -> Vectors:
-    return drawn.vectors
-
-
-def _palette(drawn: Drawings) -> Vectors:
-    return palette(drawn.pictures)
+    title = "family right, held-out cells"
+    note = f"one of {len(judge.family.families)}, by a linear probe on palettes"
+    yield mean_figure(title, drawn_in, seed, real=share(real_in), note=note)
+    drawn_in, real_in = (
+        judge.family_by_vector.right(one.vectors, work.families) for one in (work.styled, work.real)
+    )
+    title = "family right by the judge's vectors, held-out cells"
+    yield mean_figure(title, drawn_in, seed, real=share(real_in))
 
 
 def colour_figures(judge: Judge, work: Work, seed: int) -> Iterator[Figure]:

@@ -1,6 +1,4 @@
-"""Asked colours: is the hue there by program, and does the judge still see the thing? And the
-colours that a family paints in.
-"""
+"""Asked colours: is the hue there by program, and does the judge still see the thing?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -142,14 +140,3 @@ def recoloured(material: Material, pairs: Sequence[ColourPair]) -> Iterator[Pict
             rgba = np.concatenate([picture, np.full_like(picture[..., :1], 255)], -1)
             picture = colours.recolour(rgba, source, pair.colour)[..., :3]
         yield np.ascontiguousarray(picture.transpose(2, 0, 1))
-
-
-def palette(pictures: Pictures) -> Vectors:
-    """`(B, 512)`: roots of the shares of colours in 8 steps a channel: rows of unit length.
-
-    Families keep to their palettes, so this tells them apart without any network.
-    """
-    steps = (pictures >> 5).astype(np.int64)
-    codes = (steps[:, 0] << 6) + (steps[:, 1] << 3) + steps[:, 2]  # (B, H, W)
-    counts = np.stack([np.bincount(code.ravel(), minlength=512) for code in codes])
-    return np.sqrt(counts / codes[0].size).astype(np.float32)

@@ -20,6 +20,7 @@ from undiffuse.errors import UserError
 from undiffuse.training import checkpoint
 from undiffuse.training.ema import PowerEma
 
+CHECKPOINT = "checkpoint.safetensors"
 CLIP_NORM = 1.0
 MAX_SKIPPED = 20  # steps in a row that were not finite
 
@@ -67,7 +68,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        return self.folder / "checkpoint.safetensors"
+        return self.folder / CHECKPOINT
 
     def save(self) -> None:
         tensors = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
