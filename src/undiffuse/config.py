@@ -33,7 +33,7 @@ class CodecConfig:
 
     channels: int = 64
     side: int = 4
-    widths: tuple[int, int, int] = (48, 96, 192)
+    widths: tuple[int, int, int] = (48, 96, 176)
     latent_noise: float = 0.2  # the most that is added to latents while training
     seed: int = 0
 

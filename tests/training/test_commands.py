@@ -165,6 +165,22 @@ def test_another_setting_in_the_same_folder(trained: Path) -> None:
             *frozen(trained), "--clip", trained / "judge" / "clip.safetensors", *EAGER)  # fmt: skip
 
 
+def test_going_on_from_weights_alone(trained: Path, tmp_path: Path) -> None:
+    """Where the checkpoint is lost: the steps and hours of the file count on, the rate warms up."""
+    start = trained / "denoiser" / "denoiser.safetensors"
+    common = ("--data", FOLDER, "--batch", "16", "-o", tmp_path, *frozen(trained), *EAGER)
+    result = run("denoiser", *common, "--start", start, "--steps", "5")
+    assert "from step 3 of 5" in result.output
+    before, after = (read_weights(p, "denoiser") for p in (start, tmp_path / start.name))
+    assert after.meta["training"]["steps"] == 5
+    assert after.meta["training"]["hours"] > before.meta["training"]["hours"]
+    moved = [np.abs(after.tensors[k] - before.tensors[k]).max() for k in before.tensors]
+    assert 0 < max(moved) < 0.01
+    assert "resumed at step 5" in run("denoiser", *common, "--start", start, "--steps", "5").output
+    with pytest.raises(UserError, match="was trained on another clip"):
+        run("denoiser", *common, "--clip", trained / "judge" / "clip.safetensors", "--start", start)
+
+
 def test_clip_without_its_tokenizer(trained: Path, tmp_path: Path) -> None:
     shutil.copy(trained / "judge" / "checkpoint.safetensors", tmp_path)
     with pytest.raises(UserError, match=r"has a checkpoint but no tokenizer\.json"):

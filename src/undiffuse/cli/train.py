@@ -157,6 +157,11 @@ def codec(
     help="What the network predicts; previous is the old way, the step before.",
 )
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Go on from the weights of this file, where the folder holds no run yet.",
+)
 def denoiser(
     data: Path,
     out: Path,
@@ -170,6 +175,7 @@ def denoiser(
     compiled: bool,
     target: str,
     rate: float,
+    start: Path | None,
 ) -> None:
     """Train the denoiser on a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
     from undiffuse.config import PRESETS, to_dict
@@ -177,7 +183,7 @@ def denoiser(
     from undiffuse.networks.denoiser import DenoiserNetwork
     from undiffuse.training.denoiser import DenoiserRecipe, chain_of
     from undiffuse.training.export import export
-    from undiffuse.training.frozen import Frozen
+    from undiffuse.training.frozen import Frozen, copy_weights
     from undiffuse.training.loop import Run
     from undiffuse.training.peak import forward_flops
 
@@ -188,11 +194,13 @@ def denoiser(
     frozen = Frozen.load(clip_path, codec_path, judge_path)
     cache = frozen.cache(pictures, lambda line: click.echo(line, err=True))
     model = DenoiserNetwork(config)
+    steps_done, hours = copy_weights(start, model, frozen.hashes) if start else (0, 0.0)
     recipe = DenoiserRecipe(model, pictures, cache, batch, compiled)
     settings = {**to_dict(config), "batch": batch, "rate": rate, **frozen.hashes}
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         rate=rate, muon_rate=rate, data=pictures.digest,
+        begun=steps_done, seconds=hours * 3600,
     )  # fmt: skip
     if left := recipe.schedule.leftover():
         click.echo(f"the noisiest step still shows {left:.1%} of the picture", err=True)

@@ -7,16 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from undiffuse.config import EMBED, DenoiserConfig
-from undiffuse.networks.layers import (
-    Attention,
-    Down,
-    ResBlock,
-    RMSNorm,
-    SwiGLU,
-    Up,
-    grid_positions,
-    rope_table,
-)
+from undiffuse.networks.layers import Down, ResBlock, RMSNorm, SwiGLU, Up
 
 FREQUENCIES = 64
 
@@ -28,6 +19,30 @@ def level_features(t: Tensor) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+class WideAttention(nn.Module):
+    """Self-attention, queries and keys normalised over the whole width (OLMo 2, arXiv 2501.00656).
+
+    Positions are added to the tokens, not turned into the heads: with norms and rotations head by
+    head, training took 1.4 times as long (LOG.md).
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.q_norm, self.k_norm = RMSNorm(width), RMSNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, N, width)` -> the same."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        parts = (self.q_norm(q), self.k_norm(k), v)
+        q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in parts)
+        logits = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, heads, N, N)
+        mixed = logits.softmax(-1).to(v.dtype) @ v
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
 class SteeredBlock(nn.Module):
     """A transformer block whose norms are shifted, scaled and gated by the condition (adaLN-zero,
     DiT, arXiv 2212.09748), with one projection for all blocks and an offset each (PixArt-alpha,
@@ -37,16 +52,16 @@ class SteeredBlock(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.norm = RMSNorm(width, gain=False)
-        self.attention = Attention(width, heads)
+        self.attention = WideAttention(width, heads)
         self.mlp = SwiGLU(width, hidden)
         self.offset = nn.Parameter(torch.zeros(6, width))
 
-    def forward(self, x: Tensor, steering: Tensor, rope: Tensor) -> Tensor:
+    def forward(self, x: Tensor, steering: Tensor) -> Tensor:
         """`x`: `(B, N, width)`; `steering`: `(B, 6, width)`."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (
             (steering + self.offset).to(x.dtype)[:, :, None].unbind(1)
         )  # each (B, 1, width)
-        x = x + gate1 * self.attention(self.norm(x) * (1 + scale1) + shift1, rope)
+        x = x + gate1 * self.attention(self.norm(x) * (1 + scale1) + shift1)
         return x + gate2 * self.mlp(self.norm(x) * (1 + scale2) + shift2)
 
 
@@ -83,10 +98,7 @@ class DenoiserNetwork(nn.Module):
         nn.init.zeros_(self.steer.bias)
         self.blocks = nn.ModuleList(SteeredBlock(width, heads, hidden) for _ in range(config.depth))
         self.norm = RMSNorm(width)
-        # The context tokens stand on a diagonal beside the grid.
-        beside = torch.arange(config.context)[:, None].expand(-1, 2) + side
-        places = torch.cat([beside, grid_positions(side)])
-        self.register_buffer("rope", rope_table(places, width // heads), persistent=False)
+        self.places = nn.Parameter(0.02 * torch.randn(side * side, width))
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         cond = cond * math.sqrt(EMBED)  # unit length -> unit RMS
@@ -98,9 +110,9 @@ class DenoiserNetwork(nn.Module):
             x = self.stem(x_t, skips).flatten(2).transpose(1, 2)
         else:
             x = self.into(x_t.flatten(2).transpose(1, 2))
-        x = torch.cat([context.to(x.dtype), x], dim=1)
+        x = torch.cat([context.to(x.dtype), x + self.places.to(x.dtype)], dim=1)
         for block in self.blocks:
-            x = block(x, steering, self.rope)
+            x = block(x, steering)
         x = self.norm(x[:, self.config.context :])
         if self.pixels:
             return self.head(x.transpose(1, 2).unflatten(-1, (self.side, -1)), skips).float()

@@ -56,6 +56,21 @@ def load_module(path: Path, kind: str) -> tuple[Any, Weights]:
     return model.eval().requires_grad_(False), weights
 
 
+def copy_weights(path: Path, model: DenoiserNetwork, hashes: dict[str, str]) -> tuple[int, float]:
+    """Give `model` the weights of a file; returns the steps and hours that they were trained.
+
+    Raises UserError when the file's network is another, or was trained on another CLIP or codec.
+    """
+    begun, weights = load_module(path, "denoiser")
+    if begun.config != model.config:
+        raise UserError(f"{path} holds another network, {begun.config}: choose its own settings")
+    for name, wanted in hashes.items():
+        if weights.meta.get(name) != wanted:
+            raise UserError(f"{path} was trained on another {name}: give --{name} the one it had")
+    model.load_state_dict(begun.state_dict())
+    return weights.meta["training"]["steps"], weights.meta["training"]["hours"]
+
+
 def build_cache(
     pictures: PictureSet,
     clip: Clip,

@@ -57,12 +57,14 @@ class Run:
     extra: Callable[[], dict[str, Tensor]] = dict  # more tensors for the checkpoint
     restore_extra: Callable[[dict[str, Tensor]], None] = lambda tensors: None
     data: str = ""  # digest of the pictures
-    step: int = 0
+    begun: int = 0  # the first step, where the weights are those of a file
+    step: int = field(init=False)
     seconds: float = 0.0  # spent training, over all the pieces the run was cut into
     optimizers: list[Optimizer] = field(init=False)
     ema: PowerEma = field(init=False)
 
     def __post_init__(self) -> None:
+        self.step = self.begun
         self.optimizers = make_optimizers(self.model, self.muon_rate, self.rate, self.weight_decay)
         self.ema = PowerEma(self.model)
 
@@ -145,7 +147,7 @@ def make_optimizers(
 
 def rate_at(step: int, run: Run) -> float:
     """Share of the full learning rate: warm up, hold, fall linearly to 2% at the end."""
-    warm = min(1.0, (step + 1) / run.warmup)
+    warm = min(1.0, (step - run.begun + 1) / run.warmup)
     start = run.decay_from * run.steps
     fall = 1.0 if step < start else 1.0 - 0.98 * (step - start) / max(run.steps - start, 1.0)
     return warm * fall
