@@ -35,7 +35,7 @@ class WideAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, N, width)` -> the same."""
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (F.linear(x, weight) for weight in self.qkv.weight.chunk(3))
         parts = (self.q_norm(q), self.k_norm(k), v)
         q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in parts)
         logits = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, heads, N, N)
