@@ -69,7 +69,7 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any]]:
 
     UserError for a file that can't be read, is no PNG, is too large, or has no record.
     """
-    data = _bytes_of(path)
+    data = file_bytes(path)
     # Sizes first: a few bytes can ask for gigabytes.
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
         raise UserError(f"{path} is no PNG file")
@@ -94,16 +94,17 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any]]:
     return pixels, record
 
 
-def _bytes_of(path: Path) -> bytes:
+def file_bytes(path: Path, most: int = _MAX_FILE) -> bytes:
+    """What a file holds. UserError if it is none, can't be read, or has more than `most` bytes."""
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"{path} is no file")
         with path.open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
+            data = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read: {_reason(error)}") from error
-    if len(data) > _MAX_FILE:
-        raise UserError(f"{path} is too large: more than {_MAX_FILE >> 20} MB")
+    if len(data) > most:
+        raise UserError(f"{path} is too large: more than {most >> 20} MB")
     return data
 
 

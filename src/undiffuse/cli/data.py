@@ -39,6 +39,7 @@ def emoji(out: Path, packages: Path | None, workers: int) -> None:
     (out / "report.json").write_text(
         json.dumps({"drawn": report.drawn, "absent": report.absent, "broken": report.broken})
     )
+    (out / "words.txt").write_text("\n".join(report.words) + "\n")
     click.echo(out)
 
 

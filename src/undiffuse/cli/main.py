@@ -8,12 +8,18 @@ import click
 from undiffuse import __version__
 from undiffuse.errors import UserError
 
-# Command -> (module, help line). Loaded when called, so that --help costs nothing.
+# Command -> (module, help line). Loaded when called, so that --help costs nothing. A module of one
+# command calls it `command`.
 COMMANDS = {
     "draw": ("undiffuse.cli.draw", "Draw a picture of a sentence; `undiffuse PROMPT` does too."),
     "replay": ("undiffuse.cli.replay", "Draw a picture again and compare the pixels."),
     "data": ("undiffuse.cli.data", "Build data sets."),
     "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),
+    "lab": ("undiffuse.cli.lab", "Try the lesson's claims as experiments; writes one page."),
+    "search": ("undiffuse.cli.space:search", "Find pictures in a folder by words or a picture."),
+    "classify": ("undiffuse.cli.space:classify", "Which of some labels fits a picture."),
+    "similarity": ("undiffuse.cli.space:similarity", "The cosine of two words or pictures."),
+    "space": ("undiffuse.cli.space:space", "Sums of words and pictures, read out in words."),
     "evaluate": ("undiffuse.cli.evaluate", "Judge a model by figures and by a sheet."),
 }
 
@@ -33,7 +39,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(COMMANDS[name][0]).command
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute or "command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

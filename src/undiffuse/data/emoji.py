@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from undiffuse.data import colours, families, packages
+from undiffuse.data.captions import facts
 from undiffuse.data.composites import composites
 from undiffuse.data.families import FAMILIES, Family
 from undiffuse.data.names import FLAGS, TONES, Emoji, read_names
@@ -39,6 +40,7 @@ class Report:
     drawn: Counter[str] = field(default_factory=Counter)
     absent: dict[str, list[str]] = field(default_factory=dict)  # family -> labels it lacks
     broken: list[str] = field(default_factory=list)  # "family/label: reason"
+    words: list[str] = field(default_factory=list)  # of the captions that are trained on
 
     def lines(self) -> Iterator[str]:
         """The report as a person reads it."""
@@ -199,4 +201,6 @@ def build(
     say(f"making {COMPOSITES} composites")
     originals = list(read_shards(find_shards(out)))
     write_shards(composites(originals, COMPOSITES), out, prefix="composite")
+    trained = (sample.record for sample in read_shards(find_shards(out)))
+    report.words = sorted({w for r in trained if r["split"] == "train" for w in facts(r)})
     return report
