@@ -1,6 +1,5 @@
 """Tiny models with random weights, written as the files that ship are, with their graphs."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,6 @@ CLIP = ClipConfig(
 )  # fmt: skip
 CODEC = CodecConfig(widths=(8, 16, 16))
 LATENT = DenoiserConfig(width=48, depth=2, heads=2)
-PIXELS = DenoiserConfig(channels=3, side=64, width=48, depth=1, heads=2)
-
-
-@dataclass(frozen=True)
-class Models:
-    """Folders: a denoiser that draws latents, with its codec, and one that draws pixels."""
-
-    latent: Path
-    pixels: Path
 
 
 def byte_tokenizer(context: int = CLIP.context) -> Tokenizer:
@@ -56,20 +46,15 @@ def write_model(folder: Path, denoiser: DenoiserConfig, **meta: Any) -> Path:
     """A whole model; `meta` is for the denoiser's file."""
     from undiffuse.training.graphs import write_graphs
 
-    hashes = {"clip": write_part(folder, "clip", CLIP)}
-    if denoiser.side < 16:
-        hashes["codec"] = write_part(folder, "codec", CODEC)
+    hashes = {"clip": write_part(folder, "clip", CLIP), "codec": write_part(folder, "codec", CODEC)}
     write_part(folder, "denoiser", denoiser, **{**hashes, **meta})
     write_graphs(folder, folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    """The tiny models. Not to be changed: copy one to break it."""
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model. Not to be changed: copy it to break it."""
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    return Models(
-        write_model(tmp_path_factory.mktemp("latent"), LATENT),
-        write_model(tmp_path_factory.mktemp("pixels"), PIXELS),
-    )
+    return write_model(tmp_path_factory.mktemp("model"), LATENT)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import LATENT, Models, write_part
+from tests.conftest import LATENT, write_part
 from undiffuse import images
 from undiffuse.cli.main import main
 from undiffuse.cli.places import slug
@@ -19,7 +19,7 @@ Run = Callable[..., tuple[int, list[str], str]]
 
 @pytest.fixture
 def run(
-    models: Models,
+    model_folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -27,7 +27,7 @@ def run(
     """Call the program in an empty folder: exit status, lines of stdout, stderr."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str, model: Path | None = models.latent) -> tuple[int, list[str], str]:
+    def call(*arguments: str, model: Path | None = model_folder) -> tuple[int, list[str], str]:
         given = () if model is None else ("--model", str(model))
         words = (*given, *arguments) if "--" in arguments else (*arguments, *given)
         monkeypatch.setattr(sys, "argv", ["undiffuse", *words])
@@ -151,19 +151,19 @@ def test_a_trace_shows_the_steps(run: Run, name: str, kind: str, frames: int) ->
         assert shown.shape[1] == 2 * 4 * 64
 
 
-def test_a_long_trace_is_thinned_and_ends_with_the_picture(models: Models) -> None:
+def test_a_long_trace_is_thinned_and_ends_with_the_picture(model_folder: Path) -> None:
     from undiffuse import load
     from undiffuse.trace import MOST, Trace
 
     trace = Trace(Path("t.gif"))
-    for look in load(models.latent).steps("cats", steps=150):
+    for look in load(model_folder).steps("cats", steps=150):
         trace.add(look)
     assert len(trace.frames) == MOST
     assert np.array_equal(trace.frames[-1].x_t, look.x_t()[0])
     assert trace.frames[-1].label == "100% picture + 0% noise"
 
 
-def test_replay_says_whether_it_is_the_same(run: Run, models: Models, tmp_path: Path) -> None:
+def test_replay_says_whether_it_is_the_same(run: Run, model_folder: Path, tmp_path: Path) -> None:
     run("cats", "-n", "2", "--steps", "3", "--seed", "5", "--guidance", "2", "--style", "blob")
     assert run("replay", "cats-2.png") == (0, ["the same, pixel for pixel"], "")
     assert run("replay", "cats-2.png", "--threads", "1")[0] == 0
@@ -176,18 +176,18 @@ def test_replay_says_whether_it_is_the_same(run: Run, models: Models, tmp_path: 
     assert (status, out[0]) == (1, "different: 2 of 4096 pixels")
     assert out[1] == f"numpy: 1.0 then, {np.__version__} now"
 
-    folder = shutil.copytree(models.latent, tmp_path / "model")
-    hashes = {k: record_of(models, k) for k in ("clip", "codec")}
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    hashes = {k: record_of(model_folder, k) for k in ("clip", "codec")}
     write_part(folder, "denoiser", LATENT, seed=1, **hashes)
     status, out, _ = run("replay", "cats-2.png", model=folder)
     assert status == 1
     assert out[1].startswith(f"model: {record['model']} then, ")
 
 
-def record_of(models: Models, kind: str) -> str:
+def record_of(model_folder: Path, kind: str) -> str:
     from undiffuse.runtime.weights import read_weights
 
-    return read_weights(models.latent / f"{kind}.safetensors", kind).hash
+    return read_weights(model_folder / f"{kind}.safetensors", kind).hash
 
 
 def test_every_sampler_and_an_empty_prompt_are_replayed(run: Run) -> None:
@@ -259,11 +259,48 @@ def test_help_and_version(run: Run) -> None:
     assert (status, err.count("clip") > 0, err.count("\n") > 5) == (2, True, True)
 
 
-def test_graphs_are_made_by_a_command(run: Run, models: Models) -> None:
-    status, out, _ = run("train", "graphs", str(models.pixels), "-o", "here", model=None)
+def test_graphs_are_made_by_a_command(run: Run, model_folder: Path) -> None:
+    status, out, _ = run("train", "graphs", str(model_folder), "-o", "here", model=None)
     assert status == 0
     assert [Path(line).name for line in out] == [
-        "clip_text.onnx", "clip_image.onnx", "denoiser.onnx",
+        "clip_text.onnx", "clip_image.onnx", "codec_encode.onnx", "codec_decode.onnx",
+        "denoiser.onnx",
     ]  # fmt: skip
     made = Path("here/graphs/denoiser.onnx").read_bytes()
-    assert made == (models.pixels / "graphs" / "denoiser.onnx").read_bytes()
+    assert made == (model_folder / "graphs" / "denoiser.onnx").read_bytes()
+
+
+def test_steering_by_pictures_is_drawn_and_replayed(run: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (90, 40), "red").save("a.png")
+    mask = Image.new("L", (64, 64), 0)
+    mask.paste(255, (0, 0, 30, 64))
+    mask.save("mask.png")
+    words = ("--from", "a.png", "--mask", "mask.png", "--negative", "hat", "--like", "a.png")
+    status, out, err = run("draw", "cat - dog", *words, "--steps", "3", "-o", "x.png")
+    assert (status, out, err) == (0, ["x.png"], "")
+    assert run("replay", "x.png")[:2] == (0, ["the same, pixel for pixel"])
+    Image.new("RGB", (90, 40), "blue").save("a.png")
+    status, out, _ = run("replay", "x.png")
+    assert status == 1
+    assert any(line.startswith("files: ") for line in out)
+    Path("a.png").unlink()
+    assert "a.png can't be read" in run("replay", "x.png")[2]
+
+
+@pytest.mark.parametrize("name", ["way.png", "way.gif", "way.apng", "way.webp"])
+def test_the_way_between_two_prompts(run: Run, name: str) -> None:
+    from PIL import Image
+
+    status, out, _ = run("between", "cat", "dog - hat", "-n", "3", "-o", name)
+    assert (status, out) == (0, [name])
+    with Image.open(name) as image:
+        frames = getattr(image, "n_frames", 1)
+        assert (image.width > 3 * 128) if name == "way.png" else frames == 3
+    assert "is there" in run("between", "cat", "dog", "-o", name)[2]
+
+
+def test_ways_that_are_refused(run: Run) -> None:
+    assert "ends in .png" in run("between", "cat", "dog", "-o", "x.txt")[2]
+    assert "on one line" in run("between", "cat", "cat", "-o", "x.png")[2]

@@ -2,10 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-
-from tests.conftest import Models
 
 HEAVY = ("torch", "onnxruntime", "numpy", "PIL", "tqdm")
 
@@ -32,7 +31,7 @@ def test_starting_loads_nothing_heavy(code: str) -> None:
     assert not set(loaded.split()) & set(HEAVY)
 
 
-def test_drawing_needs_no_torch(models: Models) -> None:
+def test_drawing_needs_no_torch(model_folder: Path) -> None:
     code = """
 import sys
 sys.modules["torch"] = sys.modules["onnx"] = None  # importing either now fails
@@ -42,7 +41,7 @@ model.generate("a red apple", steps=2)
 model.clip.encode_image(model.generate("", steps=1)[0].pixels.transpose(2, 0, 1)[None])
 print(*sys.modules)
 """
-    loaded = run(code, str(models.latent)).split()
+    loaded = run(code, str(model_folder)).split()
     assert "onnxruntime" in loaded
     assert not [name for name in loaded if name.startswith("torch.")]
 

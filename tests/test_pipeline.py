@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import LATENT, Models, write_model
+from tests.conftest import LATENT, write_model
 from undiffuse import DrawConfig, TextToImage, UserError, diffusion, load
 from undiffuse.config import SIDE, STYLES, DenoiserConfig
 from undiffuse.data.families import TRAINED
-from undiffuse.pipeline import Picture, styled
+from undiffuse.pipeline import Picture
 from undiffuse.runtime.weights import read_weights
+from undiffuse.steering import styled
 
 FAST: dict[str, Any] = {"steps": 4}
 
 
-@pytest.fixture(scope="module", params=["latent", "pixels"])
-def model(request: pytest.FixtureRequest, models: Models) -> TextToImage:
-    return load(getattr(models, request.param))
+@pytest.fixture(scope="module")
+def model(model_folder: Path) -> TextToImage:
+    return load(model_folder)
 
 
 def same(one: Picture, other: Picture) -> bool:
@@ -47,10 +48,9 @@ def test_a_picture_alone_or_among_others(model: TextToImage) -> None:
     assert not same(together[0], model.generate("a red apple", seed=6, **FAST)[0])
 
 
-@pytest.mark.parametrize("kind", ["latent", "pixels"])
-def test_threads_and_a_fresh_start_change_nothing(models: Models, kind: str) -> None:
+def test_threads_and_a_fresh_start_change_nothing(model_folder: Path) -> None:
     drawn = [
-        load(getattr(models, kind), threads).generate("a red apple", n=2, sampler="ddpm", **FAST)
+        load(model_folder, threads).generate("a red apple", n=2, sampler="ddpm", **FAST)
         for threads in (1, 2, 3)
     ]
     assert all(same(a, b) for other in drawn[1:] for a, b in zip(drawn[0], other, strict=True))
@@ -89,12 +89,11 @@ def test_settings_do_what_they_say(model: TextToImage) -> None:
     assert same(off.generate("a red apple", **FAST)[0], unguided)
 
 
-def test_the_record_is_enough_to_draw_it_again(model: TextToImage, models: Models) -> None:
+def test_the_record_is_enough_to_draw_it_again(model: TextToImage, model_folder: Path) -> None:
     picture = model.generate("two cats", n=2, seed=2**64 - 1, guidance=2, style="blob", **FAST)[1]
     record = json.loads(json.dumps(picture.record))
     assert record == picture.record
-    folder = models.pixels if model.codec is None else models.latent
-    assert record["model"] == read_weights(folder / "denoiser.safetensors", "denoiser").hash
+    assert record["model"] == read_weights(model_folder / "denoiser.safetensors", "denoiser").hash
     assert record["versions"]["numpy"] == np.__version__
     assert set(record["versions"]) == {"undiffuse", "numpy", "onnxruntime"}
     assert (record["text"], record["style"]) == ("two cats in blob style", "blob")
@@ -180,14 +179,3 @@ def test_networks_that_predict_something_else_draw_too(tmp_path: Path, target: s
     sampler = "previous" if target == "previous" else "dpmpp_2m"
     picture = drawer.generate("a red apple", sampler=sampler, **FAST)[0]
     assert picture.pixels.std() > 0
-
-
-def test_latents_without_a_codec_are_refused(tmp_path: Path) -> None:
-    folder = write_model(tmp_path, DenoiserConfig(**{**vars(LATENT), "width": 32}), codec=None)
-    with pytest.raises(UserError, match="names no codec"):
-        load(folder)
-
-
-def test_pixels_stay_in_range_on_the_way(models: Models) -> None:
-    for look in load(models.pixels).steps("a red apple", guidance=50.0, **FAST):
-        assert abs(look.step.x0).max() <= 1.0

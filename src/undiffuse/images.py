@@ -40,9 +40,9 @@ def reduced(pixels: Pixels, path: Path) -> Pixels:
     return small
 
 
-def grid(pictures: Sequence[Pixels], gap: int = 4) -> Pixels:
-    """Pictures of one size in a near square, row by row, white between them."""
-    columns = int(np.ceil(np.sqrt(len(pictures))))
+def grid(pictures: Sequence[Pixels], gap: int = 4, columns: int = 0) -> Pixels:
+    """Pictures of one size row by row, white between them; in a near square without `columns`."""
+    columns = columns or int(np.ceil(np.sqrt(len(pictures))))
     rows = -(-len(pictures) // columns)
     height, width = (size + gap for size in pictures[0].shape[:2])
     sheet = np.full((rows * height + gap, columns * width + gap, 3), 255, np.uint8)

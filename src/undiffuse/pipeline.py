@@ -5,29 +5,26 @@ bytes drawn alone or among others, whatever the number of threads; on the same k
 with the same versions of this package, NumPy and ONNX Runtime.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from undiffuse import diffusion
-from undiffuse.config import EMBED, SIDE, STYLES, DrawConfig
+from undiffuse.config import STYLES, DrawConfig
 from undiffuse.diffusion.arrays import Array, Denoiser, named, whole, within
 from undiffuse.errors import UserError
 from undiffuse.images import Pixels
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
+from undiffuse.space import Space
+from undiffuse.steering import Canvas, Prompt, between, file_hash, styled
 
 SHIPPED = Path(__file__).parent / "weights"
-MAX_PROMPT = 1000  # characters; CLIP reads some twenty words
 MAX_STEPS = 1000
 EVEN = ("blend", "previous")  # samplers that walk in even steps: 5%, 10%, ... are their lesson
-# "flat", "fluent" and "blob" are words of everyday too.
-_NAMES_STYLE = re.compile(rf"\b(?:noto|twemoji|emojione|(?:{'|'.join(STYLES)})[ -]style)\b", re.I)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +49,8 @@ class Look:
     """A step that was taken (`diffusion.Step`, the numbers), and what it looks like."""
 
     step: diffusion.Step
+    job: "_Job"
     decode: Callable[[Array], Pixels]
-    records: tuple[dict[str, Any], ...]
-    notes: tuple[tuple[str, ...], ...]
 
     def x_t(self, rows: slice = slice(None)) -> Pixels:
         """What there is after the step, noise and picture: bytes `(B, 64, 64, 3)`."""
@@ -66,7 +62,47 @@ class Look:
 
     def pictures(self) -> list[Picture]:
         """The pictures as they stand: drawn, at the last step."""
-        return [Picture(*made) for made in zip(self.x_t(), self.records, self.notes, strict=True)]
+        pixels = self.x_t() if self.job.canvas is None else self.job.canvas.finish(self.x_t())
+        return [
+            Picture(*made) for made in zip(pixels, self.job.records, self.job.notes, strict=True)
+        ]
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked for beside prompt, number and seed; what is not, or None, is as usual.
+
+    first_index  index of the first picture; the k-th of n is first_index + k.
+    style        family of emoji to draw in, added to a prompt that names none; "" for none.
+    guidance     how hard the prompt steers; 1 is off.
+    negative     words, or a sum, to steer away from.
+    like         pictures whose vectors are added to the prompt's.
+    start        a picture to begin with; `strength`, in (0, 1], is the share that noise replaces.
+    mask         of `start`: what is white is drawn, what is black is kept to the byte.
+    """
+
+    first_index: int
+    steps: int | None
+    sampler: str | None
+    guidance: float | None
+    style: str | None
+    negative: str | None
+    like: Sequence[str | Path]
+    start: str | Path | None
+    strength: float | None
+    mask: str | Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """Everything that is decided before the first step is taken."""
+
+    config: DrawConfig
+    cond: Array | None
+    negative: Array | None
+    canvas: Canvas | None
+    source: Callable[[int], Array]
+    records: tuple[dict[str, Any], ...]
+    notes: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,117 +111,111 @@ class TextToImage:
 
     clip: ClipEncoder
     denoiser: DenoiserRuntime
-    codec: CodecRuntime | None  # None: the denoiser draws in pixels
+    codec: CodecRuntime
     defaults: DrawConfig = field(default_factory=DrawConfig)
 
     def generate(
-        self,
-        prompt: str | Sequence[str],
-        n: int = 1,
-        seed: int = 0,
-        *,
-        first_index: int = 0,
-        steps: int | None = None,
-        sampler: str | None = None,
-        guidance: float | None = None,
-        style: str | None = None,
+        self, prompt: str | Sequence[str], n: int = 1, seed: int = 0, **asked: Unpack[Asked]
     ) -> list[Picture]:
-        """Draw n pictures of each prompt, in order; index k of n is first_index + k.
+        """Draw n pictures of each prompt, in order. A prompt may be a sum, "man + 0.8 hat - beard".
 
-        style      family of emoji to draw in, added to a prompt that names none; "" for none.
-        guidance   how hard the prompt steers; 1 is off.
         An empty prompt draws unsteered pictures. UserError for what can't be drawn.
         """
-        looks = self.steps(
-            prompt, n, seed, first_index=first_index, steps=steps, sampler=sampler,
-            guidance=guidance, style=style,
-        )  # fmt: skip
-        *_, last = looks
+        *_, last = self.steps(prompt, n, seed, **asked)
         return last.pictures()
 
     def steps(
-        self,
-        prompt: str | Sequence[str],
-        n: int = 1,
-        seed: int = 0,
-        *,
-        first_index: int = 0,
-        steps: int | None = None,
-        sampler: str | None = None,
-        guidance: float | None = None,
-        style: str | None = None,
+        self, prompt: str | Sequence[str], n: int = 1, seed: int = 0, **asked: Unpack[Asked]
     ) -> Iterator[Look]:
         """The steps that `generate` takes, one `Look` after each; the last one is the drawing."""
-        asked = {"steps": steps, "sampler": sampler, "guidance": guidance, "style": style}
-        given = {name: value for name, value in asked.items() if value is not None}
+        return self._walk(self._job(prompt, n, seed, asked))
+
+    def between(
+        self, one: str, other: str, count: int = 8, seed: int = 0, **asked: Unpack[Asked]
+    ) -> list[Picture]:
+        """Pictures from one prompt to another along the sphere, all from the same noise."""
+        prompts = between(one, other, Space(self.clip).term, count)
+        return self.generate(prompts, 1, seed, **asked)
+
+    def _job(self, prompt: str | Sequence[str], n: int, seed: int, asked: Asked) -> _Job:
+        unknown = asked.keys() - Asked.__annotations__.keys()
+        if unknown:
+            raise UserError(f"{min(unknown)}: choose from {', '.join(Asked.__annotations__)}")
+        usual = {f.name for f in fields(DrawConfig)}
+        given = {k: v for k, v in asked.items() if k in usual and v is not None}
         config = checked(replace(self.defaults, **given))  # type: ignore[arg-type]
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        first = asked.get("first_index", 0)
         whole("n", n, 1, 10**4 + 1), whole("seed", seed, 0, 2**64)
-        whole("first_index", first_index, 0, 2**64 - n)
+        whole("first_index", first, 0, 2**64 - n)
         if not prompts:
             raise UserError("there is no prompt in the list: give one at least")
-        texts = [styled(one, config.style, asked=bool(style)) for one in prompts]
-        indices = [first_index + k for k in range(n)]
-        notes = tuple(note for text in texts for note in [self._notes(text)] * n)
-        records = tuple(self._record(text, seed, k, config) for text in texts for k in indices)
-        cond = self._cond([text.text for text in texts])
-        cond = None if cond is None else cond.repeat(n, axis=0)
-        source = diffusion.noise_source(seed, indices * len(prompts), self.denoiser.shape)
-        return self._walk(config, cond, source, records, notes)
+        said, like = bool(asked.get("style")), asked.get("like", ())
+        wanted = [styled(one, config.style, asked=said, like=like) for one in prompts]
+        away = styled(asked.get("negative") or "", config.style)
+        canvas = _canvas(asked)
+        more = self._more(asked, [*wanted, away])
+        indices = [first + k for k in range(n)]
+        term = Space(self.clip).term
+        cond = (
+            np.stack([one.vector(term) for one in wanted]) if any(p.terms for p in wanted) else None
+        )
+        return _Job(
+            config,
+            None if cond is None else cond.repeat(n, axis=0),
+            away.vector(term)[None] if away.terms else None,
+            canvas,
+            diffusion.noise_source(seed, indices * len(prompts), self.denoiser.shape),
+            tuple(self._record(one, seed, k, config) | more for one in wanted for k in indices),
+            tuple(note for one in wanted for note in [self._notes(one, away, config)] * n),
+        )
 
-    def _walk(
-        self,
-        config: DrawConfig,
-        cond: Array | None,
-        source: Callable[[int], Array],
-        records: tuple[dict[str, Any], ...],
-        notes: tuple[tuple[str, ...], ...],
-    ) -> Iterator[Look]:
-        band = (config.band_low, config.band_high)
-        denoiser: Denoiser = diffusion.guided(self.denoiser, config.guidance, band=band)
-        if self.codec is None:
-            denoiser = diffusion.clamped(denoiser)  # pixels have ends; latents have none
-        walk = diffusion.SAMPLERS[config.sampler](
-            denoiser, source(0), cond, schedule=self.denoiser.schedule,
-            times=self._times(config), fresh=source,
+    def _walk(self, job: _Job) -> Iterator[Look]:
+        config, schedule = job.config, self.denoiser.schedule
+        denoiser: Denoiser = diffusion.guided(
+            self.denoiser, config.guidance, negative=job.negative,
+            band=(config.band_low, config.band_high),
         )  # fmt: skip
+        times, noise = self._times(config, job.canvas), job.source(0)
+        if job.canvas is not None:
+            denoiser = job.canvas.kept(denoiser, self.codec)
+            alpha, sigma = schedule.shares(times[0])
+            noise = noise + np.float32(alpha / sigma) * self.codec.encode(job.canvas.known)
+        walk = diffusion.SAMPLERS[config.sampler](
+            denoiser, noise, job.cond, schedule=schedule, times=times, fresh=job.source
+        )
         for step in walk:
-            yield Look(step, self.decode, records, notes)
+            yield Look(step, job, self.decode)
 
     def decode(self, x: Array) -> Pixels:
-        """What the denoiser draws in, `(B, C, S, S)`, as bytes `(B, 64, 64, 3)`."""
-        pixels = x if self.codec is None else self.codec.decode(x)
-        bytes_ = np.rint((pixels.clip(-1.0, 1.0) + np.float32(1)) * np.float32(127.5))
+        """Latents `(B, C, S, S)` as bytes `(B, 64, 64, 3)`."""
+        pixels = self.codec.decode(x).clip(-1.0, 1.0)
+        bytes_ = np.rint((pixels + np.float32(1)) * np.float32(127.5))
         return np.ascontiguousarray(bytes_.astype(np.uint8).transpose(0, 2, 3, 1))
 
-    def _times(self, config: DrawConfig) -> tuple[float, ...]:
+    def _times(self, config: DrawConfig, canvas: Canvas | None) -> tuple[float, ...]:
         # At pure noise the noise says nothing of the picture.
         start = diffusion.EPS_START if self.denoiser.config.target == "eps" else 1.0
+        if canvas is not None:
+            start = min(start, canvas.strength)
         if config.sampler in EVEN:
             return diffusion.even(config.steps, start=start)
         return diffusion.shifted(config.steps, config.shift, start=start)
 
-    def _cond(self, texts: list[str]) -> NDArray[np.float32] | None:
-        """CLIP vectors `(B, 512)`, zeros for an empty text; None if all are empty."""
-        steered = [row for row, text in enumerate(texts) if text]
-        if not steered:
-            return None
-        cond = np.zeros((len(texts), EMBED), np.float32)
-        cond[steered] = self.clip.encode_text([texts[row] for row in steered])
-        return cond
+    def _notes(self, prompt: Prompt, away: Prompt, config: DrawConfig) -> tuple[str, ...]:
+        notes = prompt.notes
+        if not prompt.terms:
+            notes += ("the prompt is empty: the picture is unsteered, some picture or other",)
+        if away.terms and config.guidance == 1.0:
+            notes += ("guidance is 1, off: the negative prompt does nothing",)
+        texts = [term.text for term in (*prompt.terms, *away.terms) if not term.is_picture]
+        cuts = [cut for cut in self.clip.tokens(texts).cut if cut] if texts else []
+        return notes + tuple(f"the prompt is too long, this was cut off: {cut!r}" for cut in cuts)
 
-    def _notes(self, text: "StyledText") -> tuple[str, ...]:
-        if not text.text:
-            return ("the prompt is empty: the picture is unsteered, some picture or other",)
-        (cut,) = self.clip.tokens([text.text]).cut
-        return text.notes + ((f"the prompt is too long, this was cut off: {cut!r}",) * bool(cut))
-
-    def _record(
-        self, text: "StyledText", seed: int, index: int, config: DrawConfig
-    ) -> dict[str, Any]:
+    def _record(self, prompt: Prompt, seed: int, index: int, config: DrawConfig) -> dict[str, Any]:
         shift = 1.0 if config.sampler in EVEN else config.shift
         return {
-            "prompt": text.prompt, "style": text.style, "text": text.text,
+            "prompt": prompt.prompt, "style": prompt.style, "text": prompt.text,
             "seed": int(seed), "index": int(index),
             "sampler": config.sampler, "steps": int(config.steps),
             "guidance": float(config.guidance),
@@ -194,33 +224,28 @@ class TextToImage:
             "versions": versions(), "processor": processor(),
         }  # fmt: skip
 
+    def _more(self, asked: Asked, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """The rest of the record: what only some drawings have, and the files it came from."""
+        record: dict[str, Any] = {
+            name: value for name in ("negative", "strength") if (value := asked.get(name))
+        }
+        record |= {name: str(path) for name in ("start", "mask") if (path := asked.get(name))}
+        if like := asked.get("like"):
+            record["like"] = [str(path) for path in like]
+        paths = {term.text for prompt in prompts for term in prompt.terms if term.is_picture}
+        paths |= {record[name] for name in ("start", "mask") if name in record}
+        if paths:
+            record["files"] = {path: file_hash(Path(path)) for path in sorted(paths)}
+        return record
 
-@dataclass(frozen=True)
-class StyledText:
-    """A prompt as it came, and the text that steers, with the family that was added to it."""
 
-    prompt: str
-    text: str
-    style: str
-    notes: tuple[str, ...] = ()
-
-
-def styled(prompt: str, style: str, *, asked: bool = False) -> StyledText:
-    """The prompt, with `style` added unless it names a family itself; that is noted where the
-    style was `asked` for. UserError if the prompt is no text."""
-    try:
-        if len(prompt) > MAX_PROMPT:
-            raise UserError(f"the prompt has {len(prompt)} characters: at most {MAX_PROMPT}")
-        prompt.encode()
-    except (TypeError, AttributeError, UnicodeEncodeError) as error:
-        raise UserError(f"prompt {prompt!r} is no text") from error
-    bare = " ".join(prompt.split())
-    if not bare or not style:
-        return StyledText(prompt, bare, "")
-    if _NAMES_STYLE.search(bare):
-        note = f"the prompt names a family itself: the style {style} is not added"
-        return StyledText(prompt, bare, "", (note,) * asked)
-    return StyledText(prompt, f"{bare} in {style} style", style)
+def _canvas(asked: Asked) -> Canvas | None:
+    start, mask, strength = asked.get("start"), asked.get("mask"), asked.get("strength")
+    if start is None:
+        if mask is not None or strength is not None:
+            raise UserError("a mask or a strength needs a picture to start from")
+        return None
+    return Canvas.read(Path(start), strength, None if mask is None else Path(mask))
 
 
 def checked(config: DrawConfig) -> DrawConfig:
@@ -246,10 +271,6 @@ def load(folder: str | Path | None = None, threads: int = 2) -> TextToImage:
     denoiser = DenoiserRuntime(place, threads)
     clip = ClipEncoder(place, threads)
     _check_pair(place, denoiser, "clip", clip.hash)
-    if denoiser.made_for["codec"] is None:
-        if denoiser.shape != (3, SIDE, SIDE):
-            raise UserError(f"the denoiser in {place} draws latents, and names no codec for them")
-        return TextToImage(clip, denoiser, None)
     codec = CodecRuntime(place, threads)
     _check_pair(place, denoiser, "codec", codec.hash)
     return TextToImage(clip, denoiser, codec)

@@ -4,8 +4,9 @@ For each step: x_t, what there is; x0, what the network takes the finished pictu
 shares of picture and noise in x_t.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ MOST = 60  # steps that are shown, spread evenly, however many there are
 COLUMNS = 10  # of a sheet
 MOVING, LAST = 120, 2000  # milliseconds that a frame stays; the last one
 GAP, LINE = 8, 16  # pixels
+MOVES = {".gif": "GIF", ".apng": "PNG", ".webp": "WEBP"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +87,18 @@ def sheet(frames: list[Frame]) -> bytes:
     return png(np.asarray(image))
 
 
-def _moving(frames: list[Frame], kind: str, **options: Any) -> bytes:
+def _moving(frames: list[Frame], kind: str) -> bytes:
     from PIL import Image, ImageFont
 
     font = ImageFont.load_default()
-    images = [_frame(Image, font, frame) for frame in frames]
+    return moving([_frame(Image, font, frame) for frame in frames], kind)
+
+
+def moving(images: Sequence["Image.Image"], kind: str) -> bytes:
+    """A moving picture, GIF, PNG or WEBP, that stays at its end for a while and begins again."""
     times = [MOVING] * (len(images) - 1) + [LAST]
     file = BytesIO()
+    options = {"lossless": True} if kind == "WEBP" else {}
     try:
         images[0].save(
             file, kind, save_all=True, append_images=images[1:], duration=times, loop=0, **options
@@ -116,7 +123,5 @@ def _frame(pil: Any, font: Any, frame: Frame) -> "Image.Image":
 
 WRITERS: dict[str, Callable[[list[Frame]], bytes]] = {
     ".png": sheet,
-    ".gif": lambda frames: _moving(frames, "GIF"),
-    ".apng": lambda frames: _moving(frames, "PNG"),
-    ".webp": lambda frames: _moving(frames, "WEBP", lossless=True),
+    **{suffix: partial(_moving, kind=kind) for suffix, kind in MOVES.items()},
 }

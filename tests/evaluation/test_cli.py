@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import CLIP, Models, write_part
+from tests.conftest import CLIP, write_part
 from tests.evaluation.fakes import SAMPLE, KnowingEncoder, RealPainter, disc, sample
 from undiffuse.cli import main as program
 from undiffuse.cli.evaluate import BATCH, ModelPainter
@@ -142,14 +142,14 @@ def test_the_painter_asks_for_one_style_at_a_time_and_keeps_the_order() -> None:
 
 
 def test_a_whole_tiny_model_is_judged_by_another_clip(
-    models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from undiffuse.training.graphs import write_graphs
 
     judge, out = tmp_path / "judge", tmp_path / "report.json"
     judged_by = write_part(judge, "clip", CLIP, seed=1)
     write_graphs(judge, judge)
-    words = ("--data", SAMPLE, "--judge", judge, "--model", models.latent, "--names", "3")
+    words = ("--data", SAMPLE, "--judge", judge, "--model", model_folder, "--names", "3")
     assert run(monkeypatch, "model", *words, "-o", out) == 0
     report = json.loads(out.read_text())
     assert report["judge"] == judged_by != report["clip"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import CLIP, CODEC, LATENT, PIXELS, Models, write_part
-from undiffuse.config import CodecConfig, to_dict
+from tests.conftest import CLIP, CODEC, LATENT
+from undiffuse.config import to_dict
 from undiffuse.errors import UserError
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
 from undiffuse.runtime.session import GRAPHS, Session, graph_file, weight_file
@@ -32,11 +32,11 @@ def as_tensor(x: np.ndarray) -> "torch.Tensor":
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_a_graph_has_the_files_names_and_no_weights(models: Models, name: str) -> None:
+def test_a_graph_has_the_files_names_and_no_weights(model_folder: Path, name: str) -> None:
     kind, part = GRAPHS[name].kind, GRAPHS[name].part
-    path = graph_file(models.latent, name)
+    path = graph_file(model_folder, name)
     graph = onnx.load(path, load_external_data=False)
-    weights = read_weights(weight_file(models.latent, kind), kind, part)
+    weights = read_weights(weight_file(model_folder, kind), kind, part)
     outside = onnx.TensorProto.EXTERNAL
     absent = {t.name: tuple(t.dims) for t in graph.graph.initializer if t.data_location == outside}
     assert absent == {name: tensor.shape for name, tensor in weights.tensors.items()}
@@ -45,18 +45,18 @@ def test_a_graph_has_the_files_names_and_no_weights(models: Models, name: str) -
     assert to_dict(CONFIGS[kind]) == json.loads(graph.metadata_props[0].value)["config"]
 
 
-def test_a_graph_is_the_same_every_time(models: Models) -> None:
+def test_a_graph_is_the_same_every_time(model_folder: Path) -> None:
     before = torch.random.get_rng_state()
     made = make_graph("denoiser", LATENT).SerializeToString()
-    assert made == graph_file(models.latent, "denoiser").read_bytes()
+    assert made == graph_file(model_folder, "denoiser").read_bytes()
     assert torch.equal(torch.random.get_rng_state(), before), "it used up others' random numbers"
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_clip_says_what_torch_says(models: Models, count: int) -> None:
+def test_clip_says_what_torch_says(model_folder: Path, count: int) -> None:
     encoder, (module, _) = (
-        ClipEncoder(models.latent),
-        load_module(weight_file(models.latent, "clip"), "clip"),
+        ClipEncoder(model_folder),
+        load_module(weight_file(model_folder, "clip"), "clip"),
     )
     texts = ["a red apple", "", "x", "two cats beside a dog in noto style", "é ☕"][:count]
     tokens = encoder.tokens(texts)
@@ -69,20 +69,20 @@ def test_clip_says_what_torch_says(models: Models, count: int) -> None:
 
 
 @pytest.mark.parametrize("length", [2, 9, CLIP.context])
-def test_text_may_have_any_length_up_to_the_context(models: Models, length: int) -> None:
-    module, weights = load_module(weight_file(models.latent, "clip"), "clip")
+def test_text_may_have_any_length_up_to_the_context(model_folder: Path, length: int) -> None:
+    module, weights = load_module(weight_file(model_folder, "clip"), "clip")
     ids = np.random.default_rng(0).integers(0, 500, (3, length))
     lengths = np.array([length, 2, 1 + length // 2])
     with torch.inference_mode():
         wanted = module.encode_text(as_tensor(ids), as_tensor(lengths))
-    session = Session(models.latent, "clip_text", weights)
+    session = Session(model_folder, "clip_text", weights)
     np.testing.assert_allclose(session(ids=ids, lengths=lengths), wanted, atol=1e-5)
 
 
-def test_the_codec_says_what_torch_says(models: Models) -> None:
+def test_the_codec_says_what_torch_says(model_folder: Path) -> None:
     codec, (module, _) = (
-        CodecRuntime(models.latent),
-        load_module(weight_file(models.latent, "codec"), "codec"),
+        CodecRuntime(model_folder),
+        load_module(weight_file(model_folder, "codec"), "codec"),
     )
     pixels, latents = np.tanh(normal(3, 3, 64, 64)), normal(3, 64, 4, 4)
     with torch.inference_mode():
@@ -91,11 +91,10 @@ def test_the_codec_says_what_torch_says(models: Models) -> None:
     np.testing.assert_allclose(codec.decode(latents), decoded, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["latent", "pixels"])
 @pytest.mark.parametrize("t", [1.0, 0.5, "each"])
-def test_the_denoisers_agree_on_x0(models: Models, kind: str, t: float | str) -> None:
-    folder = getattr(models, kind)
-    mine, theirs = DenoiserRuntime(folder), torch_denoiser(weight_file(folder, "denoiser"))
+def test_the_denoisers_agree_on_x0(model_folder: Path, t: float | str) -> None:
+    mine = DenoiserRuntime(model_folder)
+    theirs = torch_denoiser(weight_file(model_folder, "denoiser"))
     x_t, cond = normal(3, *mine.shape), normal(3, 512) / np.float32(512**0.5)
     levels = np.array([1.0, 0.3, 0.05], np.float32) if t == "each" else t
     said = theirs(as_tensor(x_t), as_tensor(levels) if t == "each" else t, as_tensor(cond))
@@ -106,10 +105,10 @@ def test_the_denoisers_agree_on_x0(models: Models, kind: str, t: float | str) ->
         assert abs(unsteered - said).max() > 1e-3
 
 
-def test_torch_is_strict_about_names(models: Models, tmp_path: Path) -> None:
+def test_torch_is_strict_about_names(model_folder: Path, tmp_path: Path) -> None:
     from undiffuse.runtime.weights import write_weights
 
-    weights = read_weights(weight_file(models.latent, "denoiser"), "denoiser")
+    weights = read_weights(weight_file(model_folder, "denoiser"), "denoiser")
     path = tmp_path / "denoiser.safetensors"
     for tensors in (
         {k: v for k, v in weights.tensors.items() if k != "norm.gain"},
@@ -120,22 +119,6 @@ def test_torch_is_strict_about_names(models: Models, tmp_path: Path) -> None:
             torch_denoiser(path)
 
 
-def test_an_upscaler_has_graphs_too(tmp_path: Path) -> None:
-    write_part(tmp_path, "codec", CodecConfig(channels=3, side=32, widths=(8, 16, 16)))
-    write_graphs(tmp_path, tmp_path)
-    codec = CodecRuntime(tmp_path)
-    pixels = np.tanh(normal(2, 3, 64, 64))
-    small = codec.encode(pixels)
-    np.testing.assert_allclose(small[0, 0, 0, 0], pixels[0, 0, :2, :2].mean(), atol=1e-6)
-    assert codec.decode(small).shape == pixels.shape
-
-
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no weight file"):
         write_graphs(tmp_path, tmp_path)
-
-
-def test_pixels_and_latents_have_graphs_of_their_own(models: Models) -> None:
-    pixels = graph_file(models.pixels, "denoiser").read_bytes()
-    assert pixels != graph_file(models.latent, "denoiser").read_bytes()
-    assert DenoiserRuntime(models.pixels).config == PIXELS

@@ -42,6 +42,25 @@ THREADS = click.option("--threads", type=click.IntRange(1, 256), default=2, show
     "--style",
     help=f'{", ".join(STYLES)}, or "" for none; {USUAL.style} for a prompt that names none.',
 )
+@click.option("--negative", help="What to steer away from: words, or a sum.")
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A picture whose vector steers too, or alone with an empty PROMPT.",
+)
+@click.option(
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    help="A picture to begin with; --strength says how much of it noise replaces.",
+)
+@click.option("--strength", type=float, help="In (0, 1]; 0.7 if not given, 1 with a mask.")
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    help="Of --from: white is drawn anew, black is kept to the byte.",
+)
 @click.option(
     "-o",
     "--out",
@@ -67,7 +86,11 @@ THREADS = click.option("--threads", type=click.IntRange(1, 256), default=2, show
 @MODEL
 @THREADS
 def command(words: tuple[str, ...], **options: Any) -> None:
-    """Draw PROMPT; print each file's path. An empty PROMPT ("") draws some picture or other."""
+    """Draw PROMPT; print each file's path. An empty PROMPT ("") draws some picture or other.
+
+    PROMPT may be a sum of words and pictures: "man + 0.8 hat - beard", "cat + hat.png". Signs stand
+    between spaces; weights have a point or a star; double quotes keep a sign as it is.
+    """
     draw(" ".join(words), **options)
 
 

@@ -12,6 +12,7 @@ from undiffuse.errors import UserError
 # command calls it `command`.
 COMMANDS = {
     "draw": ("undiffuse.cli.draw", "Draw a picture of a sentence; `undiffuse PROMPT` does too."),
+    "between": ("undiffuse.cli.between", "Draw the way from one prompt to another."),
     "replay": ("undiffuse.cli.replay", "Draw a picture again and compare the pixels."),
     "data": ("undiffuse.cli.data", "Build data sets."),
     "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),

@@ -30,7 +30,10 @@ def command(picture: Path, model: Path | None, threads: int) -> None:
     from undiffuse.pipeline import load
 
     again = replace(load(model, threads), defaults=config).generate(
-        record["prompt"], seed=record["seed"], first_index=record["index"]
+        record["prompt"],
+        seed=record["seed"],
+        first_index=record["index"],
+        **steered(record, picture),
     )[0]
     different = int((again.pixels != drawn).any(axis=-1).sum())
     if different:
@@ -60,12 +63,23 @@ def recorded(record: dict[str, Any], path: Path) -> DrawConfig:
     )  # fmt: skip
 
 
+def steered(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What steered beside the prompt. UserError if it is not such as is written there."""
+    kinds = {"negative": str, "like": list, "start": str, "strength": float, "mask": str}
+    found = {name: record[name] for name in kinds if name in record}
+    for name, value in found.items():
+        parts = value if name == "like" else [value]
+        if not isinstance(value, kinds[name]) or not all(isinstance(p, str | float) for p in parts):
+            raise UserError(f"{path} has a broken record: {name} is {value!r}")
+    return found
+
+
 def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What pixels depend on beside the settings, where it is not as it was: a line each."""
     lines = []
-    for name in ("text", "model", "processor"):
-        if then.get(name) != now[name]:
-            lines.append(f"{name}: {_short(then.get(name))} then, {_short(now[name])} now")
+    for name in ("text", "model", "processor", "files"):
+        if then.get(name) != now.get(name):
+            lines.append(f"{name}: {_short(then.get(name))} then, {_short(now.get(name))} now")
     versions = then.get("versions")
     for name, version in now["versions"].items():
         before = versions.get(name) if isinstance(versions, dict) else None
