@@ -19,6 +19,7 @@ FLOORS = (
     ("clip", "pictures"),
     ("data", "runtime"),
     ("training", "evaluation", "index", "space"),
+    ("map",),
     ("steering",),
     ("pipeline",),
     ("trace", "lab"),

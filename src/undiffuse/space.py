@@ -85,14 +85,14 @@ class Space:
 
     def words(self, vector: Vector, count: int = 10) -> list[Named]:
         """The caption words nearest to a vector, nearest first."""
-        words, vectors = self._words
+        words, vectors = self.vocabulary
         cosines = vectors @ vector
         order = np.argsort(-cosines, kind="stable")[:count]
         return [Named(words[row], float(cosines[row])) for row in order]
 
     @cached_property
-    def _words(self) -> tuple[list[str], Vector]:
-        """The caption words and their vectors, encoded once for each CLIP and then kept."""
+    def vocabulary(self) -> tuple[list[str], Vector]:
+        """The caption words and their vectors `(W, 512)`, encoded once for each CLIP and kept."""
         from safetensors import SafetensorError
         from safetensors.numpy import load, save
 

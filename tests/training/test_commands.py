@@ -132,12 +132,17 @@ def test_modules_are_loaded_strictly(trained: Path, tmp_path: Path) -> None:
         load_module(tmp_path / "x.safetensors", "denoiser")
 
 
-def test_the_cache_is_the_same_again(trained: Path) -> None:
+def test_the_cache_is_the_same_again(trained: Path, tmp_path: Path) -> None:
     from tests.sample import pictures
 
     few = pictures().subset(np.arange(20))
     paths = [Path(path) for path in frozen(trained)[1::2]]
-    one, other = (Frozen.load(*paths).cache(few, lambda line: None) for _ in range(2))
+    one, other, again = (
+        Frozen.load(*paths).cache(few, tmp_path / name, lambda line: None) for name in "aba"
+    )
+    assert all(
+        torch.equal(a, b) for a, b in zip(vars(one).values(), vars(again).values(), strict=True)
+    )
     for name in ("x0", "captions", "pictures"):
         assert torch.equal(getattr(one, name), getattr(other, name))
     assert one.x0.shape == (4, 20, 8, 4, 4)

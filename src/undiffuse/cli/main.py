@@ -21,6 +21,7 @@ COMMANDS = {
     "classify": ("undiffuse.cli.space:classify", "Which of some labels fits a picture."),
     "similarity": ("undiffuse.cli.space:similarity", "The cosine of two words or pictures."),
     "space": ("undiffuse.cli.space:space", "Sums of words and pictures, read out in words."),
+    "map": ("undiffuse.cli.space:plane", "A folder's pictures and words on a plane, as a page."),
     "evaluate": ("undiffuse.cli.evaluate", "Judge a model by figures and by a sheet."),
 }
 

@@ -170,6 +170,35 @@ def space(
         click.echo(f"{hit.cosine:6.3f}          {click.format_filename(hit.path)}")
 
 
+@click.command(name="map")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="An .html file.")
+@click.option("--arrow", "arrows", multiple=True, help='A sum, drawn as an arrow: "king - man".')
+@INDEX
+@MODEL
+@THREADS
+def plane(
+    folder: Path,
+    out: Path,
+    arrows: tuple[str, ...],
+    index_path: Path | None,
+    model: Path | None,
+    threads: int,
+) -> None:
+    """FOLDER's pictures and the words near them in two dimensions: a page that needs nothing else.
+
+    Where an arrow points, from its first term to the whole sum, the nearest pictures and words lie.
+    """
+    from undiffuse.images import check_writable, write_file
+    from undiffuse.map import write_page
+
+    check_writable(out)
+    space = _space(model, threads)
+    index = read_index(space, folder, index_path)
+    write_file(out, write_page(folder, index, space, arrows, f"map of {folder.name}"))
+    click.echo(out)
+
+
 def read_index(space: "Space", folder: Path, path: Path | None) -> "Index":
     """A folder's index, brought up to date with a bar on stderr; says what was left out.
 

@@ -192,7 +192,7 @@ def denoiser(
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", say_bad)
     seed_torch(config.seed, threads)
     frozen = Frozen.load(clip_path, codec_path, judge_path)
-    cache = frozen.cache(pictures, lambda line: click.echo(line, err=True))
+    cache = frozen.cache(pictures, out.parent / "cache", lambda line: click.echo(line, err=True))
     model = DenoiserNetwork(config)
     steps_done, hours = copy_weights(start, model, frozen.hashes) if start else (0, 0.0)
     recipe = DenoiserRecipe(model, pictures, cache, batch, compiled)
