@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.sample import originals
@@ -114,6 +115,28 @@ def test_the_way_between(model: TextToImage) -> None:
         between("a cat", "2*a cat", encode, 5)
     with pytest.raises(UserError, match="count=1"):
         between("a cat", "a dog", encode, 1)
+
+
+def test_the_gradient_of_clip_goes_uphill(model: TextToImage) -> None:
+    from undiffuse.training.gradient import ClipGradient
+
+    steep = ClipGradient(model.folder)
+    x0 = model.codec.encode(
+        np.stack([s.picture for s in originals()[:3]])[..., :3].transpose(0, 3, 1, 2)
+    )
+    cond = model.clip.encode_text(["a cat", "a dog", "a hat"])
+
+    def cosines(latents: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            seen = steep.clip.encode_image(steep.codec.decode(torch.from_numpy(latents)))
+        return (seen.numpy() * cond).sum(1)
+
+    up = steep.uphill(x0, cond)
+    assert (cosines(x0 + np.float32(0.02) * up) > cosines(x0)).all()
+    assert np.array_equal(steep.uphill(x0[1:2], cond[1:2]), up[1:2])
+    assert not same(draw(model, gradient=0.5), draw(model))
+    assert same(draw(model, gradient=0.0), draw(model))
+    assert same(draw(model, "", gradient=0.5), draw(model, ""))
 
 
 def test_records_are_enough_to_draw_it_again(model: TextToImage, files: Path) -> None:

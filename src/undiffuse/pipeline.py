@@ -7,8 +7,9 @@ with the same versions of this package, NumPy and ONNX Runtime.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from undiffuse.images import Pixels
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
 from undiffuse.space import Space
-from undiffuse.steering import Canvas, Prompt, between, file_hash, styled
+from undiffuse.steering import Asked, Canvas, Prompt, between, canvas_of, file_hash, styled
 
 SHIPPED = Path(__file__).parent / "weights"
 MAX_STEPS = 1000
@@ -68,30 +69,6 @@ class Look:
         ]
 
 
-class Asked(TypedDict, total=False):
-    """What may be asked for beside prompt, number and seed; what is not, or None, is as usual.
-
-    first_index  index of the first picture; the k-th of n is first_index + k.
-    style        family of emoji to draw in, added to a prompt that names none; "" for none.
-    guidance     how hard the prompt steers; 1 is off.
-    negative     words, or a sum, to steer away from.
-    like         pictures whose vectors are added to the prompt's.
-    start        a picture to begin with; `strength`, in (0, 1], is the share that noise replaces.
-    mask         of `start`: what is white is drawn, what is black is kept to the byte.
-    """
-
-    first_index: int
-    steps: int | None
-    sampler: str | None
-    guidance: float | None
-    style: str | None
-    negative: str | None
-    like: Sequence[str | Path]
-    start: str | Path | None
-    strength: float | None
-    mask: str | Path | None
-
-
 @dataclass(frozen=True, eq=False)
 class _Job:
     """Everything that is decided before the first step is taken."""
@@ -100,6 +77,7 @@ class _Job:
     cond: Array | None
     negative: Array | None
     canvas: Canvas | None
+    uphill: Callable[[Denoiser], Denoiser]
     source: Callable[[int], Array]
     records: tuple[dict[str, Any], ...]
     notes: tuple[tuple[str, ...], ...]
@@ -112,6 +90,7 @@ class TextToImage:
     clip: ClipEncoder
     denoiser: DenoiserRuntime
     codec: CodecRuntime
+    folder: Path
     defaults: DrawConfig = field(default_factory=DrawConfig)
 
     def generate(
@@ -153,7 +132,7 @@ class TextToImage:
         said, like = bool(asked.get("style")), asked.get("like", ())
         wanted = [styled(one, config.style, asked=said, like=like) for one in prompts]
         away = styled(asked.get("negative") or "", config.style)
-        canvas = _canvas(asked)
+        canvas = canvas_of(asked)
         more = self._more(asked, [*wanted, away])
         indices = [first + k for k in range(n)]
         term = Space(self.clip).term
@@ -165,6 +144,7 @@ class TextToImage:
             None if cond is None else cond.repeat(n, axis=0),
             away.vector(term)[None] if away.terms else None,
             canvas,
+            self._uphill(asked.get("gradient") or 0.0),
             diffusion.noise_source(seed, indices * len(prompts), self.denoiser.shape),
             tuple(self._record(one, seed, k, config) | more for one in wanted for k in indices),
             tuple(note for one in wanted for note in [self._notes(one, away, config)] * n),
@@ -176,6 +156,7 @@ class TextToImage:
             self.denoiser, config.guidance, negative=job.negative,
             band=(config.band_low, config.band_high),
         )  # fmt: skip
+        denoiser = job.uphill(denoiser)
         times, noise = self._times(config, job.canvas), job.source(0)
         if job.canvas is not None:
             denoiser = job.canvas.kept(denoiser, self.codec)
@@ -192,6 +173,17 @@ class TextToImage:
         pixels = self.codec.decode(x).clip(-1.0, 1.0)
         bytes_ = np.rint((pixels + np.float32(1)) * np.float32(127.5))
         return np.ascontiguousarray(bytes_.astype(np.uint8).transpose(0, 2, 3, 1))
+
+    def _uphill(self, scale: float) -> Callable[[Denoiser], Denoiser]:
+        if within("gradient", scale, -100.0, 100.0) == 0.0:
+            return lambda denoiser: denoiser
+        try:
+            from undiffuse.training.gradient import ClipGradient
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"gradient={scale} needs {error.name}: pip install 'undiffuse[train]'"
+            ) from error
+        return partial(ClipGradient(self.folder).guided, scale=scale)
 
     def _times(self, config: DrawConfig, canvas: Canvas | None) -> tuple[float, ...]:
         # At pure noise the noise says nothing of the picture.
@@ -227,7 +219,9 @@ class TextToImage:
     def _more(self, asked: Asked, prompts: Sequence[Prompt]) -> dict[str, Any]:
         """The rest of the record: what only some drawings have, and the files it came from."""
         record: dict[str, Any] = {
-            name: value for name in ("negative", "strength") if (value := asked.get(name))
+            name: value
+            for name in ("negative", "strength", "gradient")
+            if (value := asked.get(name))
         }
         record |= {name: str(path) for name in ("start", "mask") if (path := asked.get(name))}
         if like := asked.get("like"):
@@ -237,15 +231,6 @@ class TextToImage:
         if paths:
             record["files"] = {path: file_hash(Path(path)) for path in sorted(paths)}
         return record
-
-
-def _canvas(asked: Asked) -> Canvas | None:
-    start, mask, strength = asked.get("start"), asked.get("mask"), asked.get("strength")
-    if start is None:
-        if mask is not None or strength is not None:
-            raise UserError("a mask or a strength needs a picture to start from")
-        return None
-    return Canvas.read(Path(start), strength, None if mask is None else Path(mask))
 
 
 def checked(config: DrawConfig) -> DrawConfig:
@@ -273,7 +258,7 @@ def load(folder: str | Path | None = None, threads: int = 2) -> TextToImage:
     _check_pair(place, denoiser, "clip", clip.hash)
     codec = CodecRuntime(place, threads)
     _check_pair(place, denoiser, "codec", codec.hash)
-    return TextToImage(clip, denoiser, codec)
+    return TextToImage(clip, denoiser, codec, place)
 
 
 def _check_pair(folder: Path, denoiser: DenoiserRuntime, kind: str, found: str) -> None:

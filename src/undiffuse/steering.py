@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,32 @@ MAX_PROMPT = 1000  # characters; CLIP reads some twenty words
 STRENGTH = 0.7
 # "flat", "fluent" and "blob" are words of everyday too.
 _NAMES_STYLE = re.compile(rf"\b(?:noto|twemoji|emojione|(?:{'|'.join(STYLES)})[ -]style)\b", re.I)
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked for beside prompt, number and seed; what is not, or None, is as usual.
+
+    first_index  index of the first picture; the k-th of n is first_index + k.
+    style        family of emoji to draw in, added to a prompt that names none; "" for none.
+    guidance     how hard the prompt steers; 1 is off.
+    negative     words, or a sum, to steer away from.
+    like         pictures whose vectors are added to the prompt's.
+    start        a picture to begin with; `strength`, in (0, 1], is the share that noise replaces.
+    gradient     how far CLIP's own gradient moves each finished picture; needs the extra [train].
+    mask         of `start`: what is white is drawn, what is black is kept to the byte.
+    """
+
+    first_index: int
+    steps: int | None
+    sampler: str | None
+    guidance: float | None
+    style: str | None
+    negative: str | None
+    like: Sequence[str | Path]
+    start: str | Path | None
+    strength: float | None
+    mask: str | Path | None
+    gradient: float | None
 
 
 @dataclass(frozen=True)
@@ -163,6 +190,16 @@ class Canvas:
         if self.mask is None:
             return pixels
         return np.where(self.mask[..., None], pixels, self.pixels)
+
+
+def canvas_of(asked: Asked) -> Canvas | None:
+    """The picture to start from, if one is asked for. UserError for a mask without one."""
+    start, mask, strength = asked.get("start"), asked.get("mask"), asked.get("strength")
+    if start is None:
+        if mask is not None or strength is not None:
+            raise UserError("a mask or a strength needs a picture to start from")
+        return None
+    return Canvas.read(Path(start), strength, None if mask is None else Path(mask))
 
 
 def file_hash(path: Path) -> str:

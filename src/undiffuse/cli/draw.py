@@ -62,6 +62,11 @@ THREADS = click.option("--threads", type=click.IntRange(1, 256), default=2, show
     help="Of --from: white is drawn anew, black is kept to the byte.",
 )
 @click.option(
+    "--gradient",
+    type=float,
+    help="How far CLIP's own gradient moves the picture at each step; needs the extra [train].",
+)
+@click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),

@@ -65,7 +65,8 @@ def recorded(record: dict[str, Any], path: Path) -> DrawConfig:
 
 def steered(record: dict[str, Any], path: Path) -> dict[str, Any]:
     """What steered beside the prompt. UserError if it is not such as is written there."""
-    kinds = {"negative": str, "like": list, "start": str, "strength": float, "mask": str}
+    kinds = {"negative": str, "like": list, "start": str, "strength": float, "mask": str,
+             "gradient": float}  # fmt: skip
     found = {name: record[name] for name in kinds if name in record}
     for name, value in found.items():
         parts = value if name == "like" else [value]
