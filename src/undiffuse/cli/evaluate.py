@@ -1,6 +1,7 @@
 """`undiffuse evaluate ...`: judge a model, examine a CLIP, draw the sheet of 100 prompts."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from undiffuse.evaluation.protocols import Pictures
     from undiffuse.evaluation.report import Report
     from undiffuse.pipeline import TextToImage
+    from undiffuse.runtime.networks import ClipEncoder
 
 BATCH = 16  # prompts drawn at once
 DATA = click.option(
@@ -24,6 +26,15 @@ REPORT = click.option(
 )
 
 
+JUDGE = click.option(
+    "--judge",
+    "judge_folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the CLIP that judges; never the one that steers.",
+)
+
+
 @click.group()
 def command() -> None:
     """Judge a model by figures with intervals, beside what real pictures reach."""
@@ -31,13 +42,7 @@ def command() -> None:
 
 @command.command()
 @DATA
-@click.option(
-    "--judge",
-    "judge_folder",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the CLIP that judges; never the one that steers.",
-)
+@JUDGE
 @MODEL
 @SEED
 @click.option("--names", type=click.IntRange(2), default=500, show_default=True)
@@ -65,12 +70,10 @@ def model(
     from undiffuse.evaluation.model import copy_sheet, draw_all, model_figures
     from undiffuse.evaluation.report import Report
     from undiffuse.pipeline import load
-    from undiffuse.runtime.networks import ClipEncoder
 
     _check_places(out, copies)
-    drawn_by, encoder = load(model, threads), ClipEncoder(judge_folder, threads)
-    if encoder.hash == drawn_by.clip.hash:
-        raise UserError(f"{judge_folder} is the CLIP that steers this model: judge with another")
+    drawn_by = load(model, threads)
+    encoder = _judge(judge_folder, drawn_by, threads)
     options = [] if model is None else ["--model", str(model)]
     timed = [latency_figure(options)] if clock else []
     _say(f"reading {data}")
@@ -82,6 +85,48 @@ def model(
     hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for, "judge": encoder.hash}
     if copies is not None:
         _write_png(copies, copy_sheet(judge, work))
+    _finish(Report(figures, {**hashes, "settings": settings, **_about(judge.material)}), out)
+
+
+@command.command()
+@DATA
+@JUDGE
+@MODEL
+@SEED
+@click.option("--count", type=click.IntRange(4), default=100, show_default=True)
+@THREADS
+@REPORT
+def steering(
+    data: Path,
+    judge_folder: Path,
+    model: Path | None,
+    seed: int,
+    count: int,
+    threads: int,
+    out: Path | None,
+) -> None:
+    """Every way to steer, by some 5,000 drawings: does it act, and what is lost?"""
+    from tempfile import TemporaryDirectory
+
+    from undiffuse.evaluation.judge import Judge
+    from undiffuse.evaluation.material import Material
+    from undiffuse.evaluation.report import Report
+    from undiffuse.evaluation.steering import Bench, steering_figures
+    from undiffuse.pipeline import load
+
+    _check_places(out)
+    drawn_by = load(model, threads)
+    encoder = _judge(judge_folder, drawn_by, threads)
+    _say(f"reading {data}")
+    judge = Judge(encoder, Material.read(data))
+    figures = []
+    with TemporaryDirectory() as folder:
+        bench = Bench(judge, partial(_draw, drawn_by), Path(folder), count)
+        for figure in steering_figures(bench, seed):
+            _say(f"{figure.name}: {figure.value:.3f}")
+            figures.append(figure)
+    hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for, "judge": encoder.hash}
+    settings = {"seed": seed, "count": count, **_plain(drawn_by.defaults)}
     _finish(Report(figures, {**hashes, "settings": settings, **_about(judge.material)}), out)
 
 
@@ -175,6 +220,27 @@ class ModelPainter:
                     out[row] = picture.pixels.transpose(2, 0, 1)
                 bar.update(len(part))
         return out
+
+
+def _draw(model: "TextToImage", prompts: Sequence[str], seed: int, **options: Any) -> "Pictures":
+    """`evaluation.steering.Draw` by a loaded model."""
+    import numpy as np
+
+    made = [
+        picture.pixels.transpose(2, 0, 1)
+        for start in range(0, len(prompts), BATCH)
+        for picture in model.generate(prompts[start : start + BATCH], 1, seed, **options)
+    ]
+    return np.stack(made)
+
+
+def _judge(folder: Path, model: "TextToImage", threads: int) -> "ClipEncoder":
+    from undiffuse.runtime.networks import ClipEncoder
+
+    encoder = ClipEncoder(folder, threads)
+    if encoder.hash == model.clip.hash:
+        raise UserError(f"{folder} is the CLIP that steers this model: judge with another")
+    return encoder
 
 
 def _about(material: Any) -> dict[str, Any]:
