@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conftest import CLIP, write_part
 from tests.evaluation.fakes import SAMPLE, KnowingEncoder, RealPainter, disc, sample
 from undiffuse.cli import main as program
-from undiffuse.cli.evaluate import BATCH, ModelPainter
+from undiffuse.cli.painter import BATCH, ModelPainter
 from undiffuse.config import DrawConfig
 
 

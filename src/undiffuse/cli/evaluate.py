@@ -1,6 +1,6 @@
 """`undiffuse evaluate ...`: judge a model, examine a CLIP, draw the sheet of 100 prompts."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undiffuse.cli.draw import MODEL, THREADS
+from undiffuse.cli.painter import ModelPainter, draw_with
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
-    from undiffuse.evaluation.protocols import Pictures
+    from undiffuse.evaluation.judge import Judge
     from undiffuse.evaluation.report import Report
     from undiffuse.pipeline import TextToImage
-    from undiffuse.runtime.networks import ClipEncoder
 
-BATCH = 16  # prompts drawn at once
 DATA = click.option(
     "--data", type=click.Path(path_type=Path), required=True, help="The emoji set's folder."
 )
@@ -64,28 +63,21 @@ def model(
     out: Path | None,
 ) -> None:
     """Draw some 1,200 pictures and judge them; print the table."""
-    from undiffuse.evaluation.judge import Judge
     from undiffuse.evaluation.machine import latency_figure
-    from undiffuse.evaluation.material import Material
     from undiffuse.evaluation.model import copy_sheet, draw_all, model_figures
     from undiffuse.evaluation.report import Report
-    from undiffuse.pipeline import load
 
     _check_places(out, copies)
-    drawn_by = load(model, threads)
-    encoder = _judge(judge_folder, drawn_by, threads)
     options = [] if model is None else ["--model", str(model)]
     timed = [latency_figure(options)] if clock else []
-    _say(f"reading {data}")
-    judge = Judge(encoder, Material.read(data))
+    drawn_by, judge, about = _load(data, judge_folder, model, threads)
     work = draw_all(judge, ModelPainter(drawn_by), names, seed, _say)
     _say("judging")
     figures = [*model_figures(judge, work, seed), *timed]
     settings = {"seed": seed, "names": len(work.cells), **_plain(drawn_by.defaults)}
-    hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for, "judge": encoder.hash}
     if copies is not None:
         _write_png(copies, copy_sheet(judge, work))
-    _finish(Report(figures, {**hashes, "settings": settings, **_about(judge.material)}), out)
+    _finish(Report(figures, {**about, "settings": settings}), out)
 
 
 @command.command()
@@ -108,26 +100,19 @@ def steering(
     """Every way to steer, by some 5,000 drawings: does it act, and what is lost?"""
     from tempfile import TemporaryDirectory
 
-    from undiffuse.evaluation.judge import Judge
-    from undiffuse.evaluation.material import Material
     from undiffuse.evaluation.report import Report
     from undiffuse.evaluation.steering import Bench, steering_figures
-    from undiffuse.pipeline import load
 
     _check_places(out)
-    drawn_by = load(model, threads)
-    encoder = _judge(judge_folder, drawn_by, threads)
-    _say(f"reading {data}")
-    judge = Judge(encoder, Material.read(data))
+    drawn_by, judge, about = _load(data, judge_folder, model, threads)
     figures = []
     with TemporaryDirectory() as folder:
-        bench = Bench(judge, partial(_draw, drawn_by), Path(folder), count)
+        bench = Bench(judge, partial(draw_with, drawn_by), Path(folder), count)
         for figure in steering_figures(bench, seed):
             _say(f"{figure.name}: {figure.value:.3f}")
             figures.append(figure)
-    hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for, "judge": encoder.hash}
     settings = {"seed": seed, "count": count, **_plain(drawn_by.defaults)}
-    _finish(Report(figures, {**hashes, "settings": settings, **_about(judge.material)}), out)
+    _finish(Report(figures, {**about, "settings": settings}), out)
 
 
 @command.command()
@@ -179,6 +164,40 @@ def clip(
 
 
 @command.command()
+@DATA
+@JUDGE
+@MODEL
+@SEED
+@click.option("--names", type=click.IntRange(4), default=200, show_default=True)
+@THREADS
+@REPORT
+def sweep(
+    data: Path,
+    judge_folder: Path,
+    model: Path | None,
+    seed: int,
+    names: int,
+    threads: int,
+    out: Path | None,
+) -> None:
+    """Sampler, steps, shift, guidance and band, one changed at a time: a table."""
+    from undiffuse.evaluation.report import Report
+    from undiffuse.evaluation.sweep import sweep_figures, table
+
+    _check_places(out)
+    drawn_by, judge, about = _load(data, judge_folder, model, threads)
+    figures = []
+    for figure in sweep_figures(
+        judge, lambda config: ModelPainter(replace(drawn_by, defaults=config)),
+        drawn_by.defaults, names, seed,
+    ):  # fmt: skip
+        _say(f"{figure.name}: {figure.value:.3f}")
+        figures.append(figure)
+    settings = {"seed": seed, "names": names, **_plain(drawn_by.defaults)}
+    _finish(Report(figures, {**about, "settings": settings}), out, table(figures))
+
+
+@command.command()
 @MODEL
 @SEED
 @THREADS
@@ -193,54 +212,22 @@ def sheet(model: Path | None, seed: int, threads: int, out: Path) -> None:
     click.echo(out)
 
 
-class ModelPainter:
-    """`evaluation.protocols.Painter` by a loaded model: index 0 of each prompt, as the command line
-    draws it. A progress bar on stderr, where a person may be looking.
-    """
-
-    def __init__(self, model: "TextToImage") -> None:
-        self.model = model
-
-    def __call__(self, prompts: Sequence[str], styles: Sequence[str], seed: int) -> "Pictures":
-        import numpy as np
-        from tqdm import tqdm
-
-        out = np.zeros((len(prompts), 3, 64, 64), np.uint8)
-        # A call draws in one style; a picture does not depend on what is drawn beside it.
-        rows = sorted(range(len(prompts)), key=lambda row: styles[row])
-        with tqdm(total=len(rows), unit="picture", desc="drawing", disable=None) as bar:
-            while rows:
-                style = styles[rows[0]]
-                part = [row for row in rows[:BATCH] if styles[row] == style]
-                rows = rows[len(part) :]
-                made = self.model.generate(
-                    [prompts[row] for row in part], seed=seed, style=style or None
-                )
-                for row, picture in zip(part, made, strict=True):
-                    out[row] = picture.pixels.transpose(2, 0, 1)
-                bar.update(len(part))
-        return out
-
-
-def _draw(model: "TextToImage", prompts: Sequence[str], seed: int, **options: Any) -> "Pictures":
-    """`evaluation.steering.Draw` by a loaded model."""
-    import numpy as np
-
-    made = [
-        picture.pixels.transpose(2, 0, 1)
-        for start in range(0, len(prompts), BATCH)
-        for picture in model.generate(prompts[start : start + BATCH], 1, seed, **options)
-    ]
-    return np.stack(made)
-
-
-def _judge(folder: Path, model: "TextToImage", threads: int) -> "ClipEncoder":
+def _load(
+    data: Path, folder: Path, model: Path | None, threads: int
+) -> "tuple[TextToImage, Judge, dict[str, Any]]":
+    """What draws, what judges, and their hashes for the report."""
+    from undiffuse.evaluation.judge import Judge
+    from undiffuse.evaluation.material import Material
+    from undiffuse.pipeline import load
     from undiffuse.runtime.networks import ClipEncoder
 
-    encoder = ClipEncoder(folder, threads)
-    if encoder.hash == model.clip.hash:
+    drawn_by, encoder = load(model, threads), ClipEncoder(folder, threads)
+    if encoder.hash == drawn_by.clip.hash:
         raise UserError(f"{folder} is the CLIP that steers this model: judge with another")
-    return encoder
+    _say(f"reading {data}")
+    judge = Judge(encoder, Material.read(data))
+    hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for, "judge": encoder.hash}
+    return drawn_by, judge, {**hashes, **_about(judge.material)}
 
 
 def _about(material: Any) -> dict[str, Any]:
@@ -274,9 +261,9 @@ def _write_png(path: Path, pixels: Any) -> None:
     write_file(path, png(pixels))
 
 
-def _finish(report: "Report", out: Path | None) -> None:
+def _finish(report: "Report", out: Path | None, table: str | None = None) -> None:
     from undiffuse.images import write_file
 
-    click.echo(report.to_markdown(), nl=False)
+    click.echo(table or report.to_markdown(), nl=False)
     if out is not None:
         write_file(out, report.to_json().encode())
