@@ -72,10 +72,7 @@ class DrawConfig:
 PRESETS: dict[str, dict[str, Any]] = {
     "clip": {"clip": ClipConfig()},
     "codec": {"codec": CodecConfig()},
-    "upscaler": {"codec": CodecConfig(channels=3, side=32)},
     "denoiser": {"denoiser": DenoiserConfig()},
-    "pixels": {"denoiser": DenoiserConfig(channels=3, side=64, width=192, depth=6, heads=3)},
-    "small-pixels": {"denoiser": DenoiserConfig(channels=3, side=32, width=256, depth=8, heads=4)},
     # Another architecture and another seed: what it sees is not what the steering CLIP sees.
     "judge": {"clip": ClipConfig(tower="conv", image_depth=3, seed=1)},
 }

@@ -17,7 +17,6 @@ from tests.sample import FOLDER, originals
 from tests.training import tiny
 from undiffuse.cli.data import command as data_command
 from undiffuse.cli.follow import follow, stop_asked
-from undiffuse.cli.train import DENOISERS
 from undiffuse.cli.train import command as train_command
 from undiffuse.config import PRESETS, ClipConfig
 from undiffuse.data.shards import Sample, find_shards, read_shards, write_shards
@@ -190,13 +189,6 @@ def test_clip_without_its_tokenizer(trained: Path, tmp_path: Path) -> None:
     shutil.copy(trained / "judge" / "checkpoint.safetensors", tmp_path)
     with pytest.raises(UserError, match=r"has a checkpoint but no tokenizer\.json"):
         run("clip", "--data", FOLDER, "--preset", "judge", "--batch", "32", "-o", tmp_path, *EAGER)
-
-
-def test_presets_that_can_be_chosen() -> None:
-    assert sorted(DENOISERS) == sorted(name for name, row in PRESETS.items() if "denoiser" in row)
-    result = run("denoiser", "--data", "x", "-o", "y", "--clip", "z", "--preset", "clip")
-    assert result.exit_code == 2
-    assert "is not one of" in result.output
 
 
 @pytest.mark.parametrize("kind", ["clip", "codec"])

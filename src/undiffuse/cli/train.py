@@ -17,7 +17,6 @@ DATA = click.option(
 OUT = click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="The run's folder."
 )
-DENOISERS = ["denoiser", "pixels", "small-pixels"]  # of config.PRESETS
 
 
 @click.group()
@@ -43,7 +42,7 @@ def seed_torch(seed: int, threads: int) -> None:
 @OUT
 @click.option("--words", type=click.Path(path_type=Path), help="From `undiffuse data words`.")
 @click.option("--preset", type=click.Choice(["clip", "judge"]), default="clip", show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=2300, show_default=True)
 @click.option("--batch", type=click.IntRange(32), default=512, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--compile/--eager", "compiled", default=True, show_default=True)
@@ -103,14 +102,11 @@ def graphs(weights: Path, out: Path | None) -> None:
 @command.command()
 @DATA
 @OUT
-@click.option("--steps", type=click.IntRange(1), default=12000, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=3600, show_default=True)
 @click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--compile/--eager", "compiled", default=True, show_default=True)
-@click.option("--preset", type=click.Choice(["codec", "upscaler"]), default="codec")
-def codec(
-    data: Path, out: Path, steps: int, batch: int, threads: int, compiled: bool, preset: str
-) -> None:
+def codec(data: Path, out: Path, steps: int, batch: int, threads: int, compiled: bool) -> None:
     """Train the codec, pixels to latents and back; writes OUT/codec.safetensors."""
     from undiffuse.config import PRESETS, to_dict
     from undiffuse.data.pictures import PictureSet
@@ -119,7 +115,7 @@ def codec(
     from undiffuse.training.export import export, look_at_codec
     from undiffuse.training.loop import Run
 
-    config = PRESETS[preset]["codec"]
+    config = PRESETS["codec"]["codec"]
     out.mkdir(parents=True, exist_ok=True)
     everything = PictureSet.read(data, on_bad=say_bad)
     train_rows = everything.rows(lambda record: record["split"] == "train")
@@ -140,13 +136,10 @@ def codec(
 @DATA
 @OUT
 @click.option("--clip", "clip_path", type=click.Path(path_type=Path), required=True)
-@click.option(
-    "--codec", "codec_path", type=click.Path(path_type=Path), help="None: draw in pixels."
-)
+@click.option("--codec", "codec_path", type=click.Path(path_type=Path), required=True)
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="To look with.")
-@click.option("--preset", type=click.Choice(DENOISERS), default="denoiser", show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=60000, show_default=True)
-@click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=30000, show_default=True)
+@click.option("--batch", type=click.IntRange(8), default=256, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--compile/--eager", "compiled", default=True, show_default=True)
 @click.option(
@@ -166,9 +159,8 @@ def denoiser(
     data: Path,
     out: Path,
     clip_path: Path,
-    codec_path: Path | None,
+    codec_path: Path,
     judge_path: Path | None,
-    preset: str,
     steps: int,
     batch: int,
     threads: int,
@@ -187,7 +179,7 @@ def denoiser(
     from undiffuse.training.loop import Run
     from undiffuse.training.peak import forward_flops
 
-    config = replace(PRESETS[preset]["denoiser"], target=target)
+    config = replace(PRESETS["denoiser"]["denoiser"], target=target)
     out.mkdir(parents=True, exist_ok=True)
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", say_bad)
     seed_torch(config.seed, threads)

@@ -22,16 +22,6 @@ class Codec(nn.Module):
         super().__init__()
         self.config = config
         small, middle, large = config.widths
-        self.upscales = config.side == 32
-        if self.upscales:
-            self.encoder = nn.Sequential()
-            self.decoder = nn.Sequential(
-                nn.Conv2d(config.channels, small, 3, padding=1),
-                *(ResBlock(small) for _ in range(4)),
-                nn.SiLU(),
-                nn.Conv2d(small, 12, 3, padding=1),
-            )
-            return
         self.encoder = nn.Sequential(
             nn.Conv2d(12, small, 3, padding=1),
             nn.SiLU(),
@@ -56,8 +46,6 @@ class Codec(nn.Module):
         )
 
     def encode(self, pixels: Tensor) -> Tensor:
-        if self.upscales:
-            return F.avg_pool2d(pixels, 2)
         z = self.encoder(F.pixel_unshuffle(pixels, 2)).float()
         return z * torch.rsqrt(z.square().mean(1, keepdim=True) + NORM_EPS)
 

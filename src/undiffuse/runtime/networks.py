@@ -101,8 +101,7 @@ class CodecRuntime:
 class DenoiserRuntime:
     """The seam: `denoiser(x_t, t, cond) -> x0`, whatever the network itself predicts.
 
-    `hash` names its weights, and `made_for` the CLIP and the codec it was trained with, by hash;
-    no codec where it draws in pixels.
+    `hash` names its weights, and `made_for` the CLIP and the codec it was trained with, by hash.
     """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
@@ -113,9 +112,7 @@ class DenoiserRuntime:
         self.made_for = {kind: weights.meta.get(kind) for kind in ("clip", "codec")}
         self.schedule = named(SCHEDULES, self.config.schedule, "schedule")
         named(TARGETS, self.config.target, "target")
-        # Above 16 the network has convolutions (networks/denoiser.py).
-        by_row = self.config.side > 16
-        self._session = Session(folder, "denoiser", weights, threads, by_row=by_row)
+        self._session = Session(folder, "denoiser", weights, threads)
         chain = weights.meta.get("chain", 0)
         self._denoiser = as_denoiser(self.config.target, self.schedule, self._predict, chain=chain)
 

@@ -82,7 +82,7 @@ class DenoiserRecipe:
         if cache.x0.shape[2:] != shape:
             raise UserError(
                 f"the network draws in {shape}, and the codec gives {tuple(cache.x0.shape[2:])}: "
-                "choose another preset or codec"
+                "choose another codec"
             )
         self.schedule = diffusion.SCHEDULES[model.config.schedule]
 

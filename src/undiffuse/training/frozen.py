@@ -135,20 +135,18 @@ class Frozen:
 
     clip: Clip
     tokenizer: Tokenizer
-    codec: Codec | None
+    codec: Codec
     judge: Clip | None
     judge_tokenizer: Tokenizer | None
     hashes: dict[str, str]
 
     @classmethod
-    def load(cls, clip: Path, codec: Path | None, judge: Path | None) -> "Frozen":
+    def load(cls, clip: Path, codec: Path, judge: Path | None) -> "Frozen":
         """From weight files. Raises UserError when one is not what it should be."""
         model, weights = load_module(clip, "clip")
-        hashes = {"clip": weights.hash}
-        decoder = other = other_tokenizer = None
-        if codec is not None:
-            decoder, codec_weights = load_module(codec, "codec")
-            hashes["codec"] = codec_weights.hash
+        decoder, codec_weights = load_module(codec, "codec")
+        hashes = {"clip": weights.hash, "codec": codec_weights.hash}
+        other = other_tokenizer = None
         if judge is not None:
             other, judge_weights = load_module(judge, "clip")
             other_tokenizer = _tokenizer(judge_weights)
@@ -165,11 +163,8 @@ class Frozen:
             folder / f"vectors-{clip}-{data}.safetensors",
             lambda: vectors(pictures, self.clip, self.tokenizer),
         )
-        if self.codec is None:
-            return Cache(**latents(pictures, lambda pixels: pixels), **said)
-        encode = self.codec.encode
         path = folder / f"latents-{self.hashes['codec']}-{data}.safetensors"
-        return Cache(**kept(path, lambda: latents(pictures, encode)), **said)
+        return Cache(**kept(path, lambda: latents(pictures, self.codec.encode)), **said)
 
     @torch.inference_mode()
     def look(self, run: Run, pictures: PictureSet, count: int = 192, guidance: float = 3.0) -> str:
@@ -181,7 +176,7 @@ class Frozen:
         asked = sorted(names, key=lambda name: unit_hash("look", name))[:count]
         cond = _embed(self.clip, self.tokenizer, [f"{name} in twemoji style" for name in asked])
         x0 = draw(model, cond.float(), guidance)
-        pixels = x0 if self.codec is None else self.codec.decode(x0)
+        pixels = self.codec.decode(x0)
         save_sheet(pixels, run.folder / f"sheet-{run.step:06d}.png")
         if self.judge is None or self.judge_tokenizer is None:
             return ""
