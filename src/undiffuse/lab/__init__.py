@@ -1,0 +1,1 @@
+"""The lab: the lesson's claims as experiments, each confirmed or refuted by what is measured."""
