@@ -1,11 +1,12 @@
 """The judge over one data set: its vectors of names, of training pictures, and of drawings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from undiffuse.data.composites import noun
 from undiffuse.errors import UserError
 from undiffuse.evaluation.family import FamilyProbe
 from undiffuse.evaluation.material import Material, Rows, was_trained
@@ -44,6 +45,7 @@ class Judge:
 
     encoder: Encoder
     material: Material
+    coloured: dict[str, Vectors] = field(default_factory=dict, compare=False)
 
     def look(self, prompts: Sequence[str], pictures: Pictures) -> Drawings:
         """Pictures with the judge's vectors of them."""
@@ -64,6 +66,13 @@ class Judge:
     def names(self) -> Vectors:
         """`(names, 512)`: the texts that a picture is told apart from."""
         return encode_texts(self.encoder, self.material.names)
+
+    def names_in(self, colour: str) -> Vectors:
+        """`(names, 512)`: every name as a thing of that colour."""
+        if colour not in self.coloured:
+            texts = [f"{colour} {noun(name)}" for name in self.material.names]
+            self.coloured[colour] = encode_texts(self.encoder, texts)
+        return self.coloured[colour]
 
     @cached_property
     def trained(self) -> Rows:

@@ -146,8 +146,12 @@ def _colour_scores(judge: Judge, pairs: Sequence[ColourPair], drawn: Drawings) -
     """For each pair the share of its drawings that have the hue, the thing, and both ("")."""
     rounds = len(drawn.prompts) // len(pairs)
     hue = shows_hue(drawn.pictures, [pair.colour for pair in pairs] * rounds)
-    nouns = [pair.noun for pair in pairs] * rounds
-    thing = shows_noun(drawn.vectors, judge.material.names, judge.names, nouns)
+    thing = np.zeros(len(drawn.prompts), bool)
+    for colour in sorted({pair.colour for pair in pairs}):
+        rows = [row for row in range(len(thing)) if pairs[row % len(pairs)].colour == colour]
+        nouns = [pairs[row % len(pairs)].noun for row in rows]
+        names = judge.names_in(colour)
+        thing[rows] = shows_noun(drawn.vectors[rows], judge.material.names, names, nouns)
     parts = {"": hue & thing, ", hue alone": hue, ", thing alone": thing}
     return {part: hits.reshape(rounds, -1).mean(0) for part, hits in parts.items()}
 

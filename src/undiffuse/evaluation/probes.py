@@ -107,7 +107,9 @@ def shows_noun(
 ) -> NDArray[np.bool_]:
     """`(B,)`: whether one of the judge's first 5 names is the asked thing in any colour.
 
-    `pictures`: their vectors; "apple" is found in "red apple" and in "green apple".
+    `pictures`: their vectors; `name_vectors`: of the names, each said in the asked colour (a judge
+    that looks for a cat among cats of all colours finds no green one); "apple" is found in "red
+    apple" and in "green apple".
     """
     nouns = [noun(name) for name in names]
     nearest = np.argsort(-(pictures @ name_vectors.T), axis=1, kind="stable")[:, :5]
