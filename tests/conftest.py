@@ -7,6 +7,7 @@ import pytest
 
 from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, byte_letters
 from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
+from undiffuse.runtime.weights import read_weights
 
 CLIP = ClipConfig(
     image_width=32, image_depth=1, image_heads=2, vocabulary=1024, token_width=16,
@@ -46,7 +47,9 @@ def write_model(folder: Path, denoiser: DenoiserConfig, **meta: Any) -> Path:
     """A whole model; `meta` is for the denoiser's file."""
     from undiffuse.training.graphs import write_graphs
 
-    hashes = {"clip": write_part(folder, "clip", CLIP), "codec": write_part(folder, "codec", CODEC)}
+    hashes = {"clip": write_part(folder, "clip", CLIP)}
+    write_part(folder, "codec", CODEC)
+    hashes["codec"] = read_weights(folder / "codec.safetensors", "codec").encoder
     write_part(folder, "denoiser", denoiser, **{**hashes, **meta})
     write_graphs(folder, folder)
     return folder

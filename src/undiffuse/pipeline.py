@@ -212,7 +212,8 @@ class TextToImage:
             "sampler": config.sampler, "steps": int(config.steps),
             "guidance": float(config.guidance),
             "band": [float(config.band_low), float(config.band_high)], "shift": float(shift),
-            "model": self.denoiser.hash,  # covers the hashes of its CLIP and codec
+            "model": self.denoiser.hash,  # covers the hashes of its CLIP and the codec's encoder
+            "codec": self.codec.hash,
             "versions": versions(), "processor": processor(),
         }  # fmt: skip
 
@@ -257,7 +258,7 @@ def load(folder: str | Path | None = None, threads: int = 2) -> TextToImage:
     clip = ClipEncoder(place, threads)
     _check_pair(place, denoiser, "clip", clip.hash)
     codec = CodecRuntime(place, threads)
-    _check_pair(place, denoiser, "codec", codec.hash)
+    _check_pair(place, denoiser, "codec", codec.encoder)
     return TextToImage(clip, denoiser, codec, place)
 
 

@@ -81,7 +81,7 @@ def test_weight_files(trained: Path) -> None:
     codec = read_weights(trained / "codec" / "codec.safetensors", "codec")
     denoiser = read_weights(trained / "denoiser" / "denoiser.safetensors", "denoiser")
     assert denoiser.meta["clip"] == clip.hash
-    assert denoiser.meta["codec"] == codec.hash
+    assert denoiser.meta["codec"] == codec.encoder
     assert denoiser.meta["chain"] == 0
 
 
@@ -167,6 +167,18 @@ def test_another_setting_in_the_same_folder(trained: Path) -> None:
     with pytest.raises(UserError, match="trained with another clip"):
         run("denoiser", "--data", FOLDER, "--batch", "16", "-o", trained / "denoiser",
             *frozen(trained), "--clip", trained / "judge" / "clip.safetensors", *EAGER)  # fmt: skip
+
+
+def test_a_better_decoder_keeps_what_latents_mean(trained: Path, tmp_path: Path) -> None:
+    start = trained / "codec" / "codec.safetensors"
+    common = ("--data", FOLDER, "--steps", "2", "--batch", "16", "-o", tmp_path, *EAGER)
+    assert run("codec", *common, "--decoder-of", start, "--sharp", "0.5").exit_code == 0
+    before, after = (read_weights(p, "codec") for p in (start, tmp_path / start.name))
+    assert before.encoder == after.encoder
+    assert before.hash != after.hash
+    same = {k: np.array_equal(v, after.tensors[k]) for k, v in before.tensors.items()}
+    assert all(same[name] for name in same if name.startswith("encoder."))
+    assert not all(same[name] for name in same if name.startswith("decoder."))
 
 
 def test_going_on_from_weights_alone(trained: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.training import checkpoint
 from undiffuse.training import denoiser as recipe
 from undiffuse.training.clip import ClipRecipe, read_words
-from undiffuse.training.codec import CodecRecipe, edges, reconstruction_loss
+from undiffuse.training.codec import CodecRecipe, edges, reconstruction_loss, sharpness_loss
 from undiffuse.training.denoiser import Cache, DenoiserRecipe, chain_of, draw_cond, draw_levels
 from undiffuse.training.loop import train
 
@@ -122,6 +122,8 @@ def test_reconstruction_loss() -> None:
     assert reconstruction_loss(pixels, pixels) == 0
     # A shift of all values has no edges; a step has.
     assert reconstruction_loss(pixels + 0.5, pixels).item() == pytest.approx(0.5)
+    assert sharpness_loss(pixels, pixels) == sharpness_loss(pixels + 0.5, pixels + 0.5) == 0
+    assert sharpness_loss(torch.full_like(pixels, 0.5), pixels) > 0
     step = pixels.clone()
     step[..., 4:] += 0.5
     assert reconstruction_loss(step, pixels).item() == pytest.approx(0.25 + 0.5 / 7)

@@ -78,7 +78,7 @@ def steered(record: dict[str, Any], path: Path) -> dict[str, Any]:
 def changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What pixels depend on beside the settings, where it is not as it was: a line each."""
     lines = []
-    for name in ("text", "model", "processor", "files"):
+    for name in ("text", "model", "codec", "processor", "files"):
         if then.get(name) != now.get(name):
             lines.append(f"{name}: {_short(then.get(name))} then, {_short(now.get(name))} now")
     versions = then.get("versions")

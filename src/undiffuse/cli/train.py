@@ -106,13 +106,29 @@ def graphs(weights: Path, out: Path | None) -> None:
 @click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--compile/--eager", "compiled", default=True, show_default=True)
-def codec(data: Path, out: Path, steps: int, batch: int, threads: int, compiled: bool) -> None:
+@click.option(
+    "--decoder-of",
+    type=click.Path(path_type=Path),
+    help="Go on from this codec with its encoder as it is: what was trained on it stays good.",
+)
+@click.option("--sharp", type=float, default=0.0, help="Weight of the loss of soft edges.")
+def codec(
+    data: Path,
+    out: Path,
+    steps: int,
+    batch: int,
+    threads: int,
+    compiled: bool,
+    decoder_of: Path | None,
+    sharp: float,
+) -> None:
     """Train the codec, pixels to latents and back; writes OUT/codec.safetensors."""
     from undiffuse.config import PRESETS, to_dict
     from undiffuse.data.pictures import PictureSet
     from undiffuse.networks.codec import Codec
     from undiffuse.training.codec import CodecRecipe
     from undiffuse.training.export import export, look_at_codec
+    from undiffuse.training.frozen import begin_decoder
     from undiffuse.training.loop import Run
 
     config = PRESETS["codec"]["codec"]
@@ -121,11 +137,12 @@ def codec(data: Path, out: Path, steps: int, batch: int, threads: int, compiled:
     train_rows = everything.rows(lambda record: record["split"] == "train")
     seed_torch(config.seed, threads)
     model = Codec(config)
-    recipe = CodecRecipe(model, everything.subset(train_rows), batch, compiled)
-    settings = {**to_dict(config), "batch": batch}
+    begun = begin_decoder(decoder_of, model) if decoder_of else ""
+    recipe = CodecRecipe(model, everything.subset(train_rows), batch, compiled, sharp)
+    settings = {**to_dict(config), "batch": batch, "decoder_of": begun, "sharp": sharp}
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
-        rate=1.5e-3, data=everything.digest,
+        rate=5e-4 if begun else 1.5e-3, data=everything.digest,
     )  # fmt: skip
     held_out = everything.rows(lambda record: record["split"] == "held-out cell")
     follow(run, lambda run: look_at_codec(run, everything.subset(held_out[:512])))

@@ -24,11 +24,16 @@ HALF = np.dtype(np.float16)
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors in float32 by name, what the file says of itself, and its hash."""
+    """Tensors in float32 by name, what the file says of itself, and its hash.
+
+    `encoder` is the hash of a codec's encoder and configuration alone: it says what latents mean,
+    so that a decoder may be bettered and the denoiser stays.
+    """
 
     tensors: dict[str, NDArray[np.float32]]
     meta: dict[str, Any]
     hash: str
+    encoder: str
 
 
 def write_weights(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
@@ -85,4 +90,6 @@ def read_weights(path: Path, kind: str, part: str = "") -> Weights:
     if found != kind:
         raise UserError(f"{path} holds a {found}, not a {kind}")
     tensors = {k: half.astype(np.float32) for k, half in halves.items() if k.startswith(part)}
-    return Weights(tensors, meta, hash_of(halves, text))
+    encoder = {name: half for name, half in halves.items() if name.startswith("encoder.")}
+    config = json.dumps(meta["config"], sort_keys=True)
+    return Weights(tensors, meta, hash_of(halves, text), hash_of(encoder, config))

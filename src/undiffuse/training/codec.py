@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from numpy.random import Generator
 from torch import Tensor
+from torch.nn import functional as F
 
 from undiffuse.data.pictures import EvenSampler, PictureSet
 from undiffuse.networks.codec import Codec
@@ -24,13 +25,30 @@ def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
     return loss
 
 
+def sharpness_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
+    """L1 of how strong edges are hereabouts, wherever exactly they lie: an edge that is unsure of
+    its place is softened by the other terms, and by this one is not.
+    """
+    strengths = []
+    for x in (decoded, pixels):
+        inner = x[:, :, 1:-1, 1:-1]
+        around = x[:, :, :-2, 1:-1] + x[:, :, 2:, 1:-1] + x[:, :, 1:-1, :-2] + x[:, :, 1:-1, 2:]
+        strengths.append(F.avg_pool2d((4 * inner - around).abs(), 4, stride=2))
+    return (strengths[0] - strengths[1]).abs().mean()
+
+
 class CodecRecipe:
-    """Makes batches and computes the loss of step k."""
+    """Makes batches and computes the loss of step k. `sharp`: the weight of `sharpness_loss`."""
 
     def __init__(
-        self, model: Codec, pictures: PictureSet, batch: int = 128, compiled: bool = True
+        self,
+        model: Codec,
+        pictures: PictureSet,
+        batch: int = 128,
+        compiled: bool = True,
+        sharp: float = 0.0,
     ) -> None:
-        self.model, self.pictures, self.batch = model, pictures, batch
+        self.model, self.pictures, self.batch, self.sharp = model, pictures, batch, sharp
         self.even = EvenSampler(pictures, pictures.rows(lambda r: not r.get("composite")))
         self.composites = pictures.rows(lambda r: bool(r.get("composite")))
         wrap: Any = torch.compile if compiled else lambda function: function
@@ -53,5 +71,7 @@ class CodecRecipe:
             )
             decoded = self.decode(latents + level * noise)
         loss = reconstruction_loss(decoded, pixels)
+        if self.sharp:
+            loss = loss + self.sharp * sharpness_loss(decoded, pixels)
         error = (decoded.detach().clamp(-1, 1) - pixels).square().mean()
         return {"loss": loss, "psnr": 10 * torch.log10(4.0 / error)}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from undiffuse import diffusion
 from undiffuse.clip.model import Clip
 from undiffuse.clip.tokenizer import Tokenizer
-from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, from_dict
+from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, from_dict, to_dict
 from undiffuse.data.captions import caption
 from undiffuse.data.pictures import PictureSet
 from undiffuse.data.split import unit_hash
@@ -57,13 +57,26 @@ def load_module(path: Path, kind: str) -> tuple[Any, Weights]:
     return model.eval().requires_grad_(False), weights
 
 
+def begin_decoder(path: Path, model: Codec) -> str:
+    """Give `model` the weights of a codec's file, its encoder frozen; returns the file's hash.
+
+    Raises UserError when the file's network is another.
+    """
+    begun, weights = load_module(path, "codec")
+    if to_dict(begun.config) != to_dict(model.config):  # tuples come back as lists
+        raise UserError(f"{path} holds another network, {begun.config}: choose its own settings")
+    model.load_state_dict(begun.state_dict())
+    model.encoder.requires_grad_(False)
+    return weights.hash
+
+
 def copy_weights(path: Path, model: DenoiserNetwork, hashes: dict[str, str]) -> tuple[int, float]:
     """Give `model` the weights of a file; returns the steps and hours that they were trained.
 
     Raises UserError when the file's network is another, or was trained on another CLIP or codec.
     """
     begun, weights = load_module(path, "denoiser")
-    if begun.config != model.config:
+    if to_dict(begun.config) != to_dict(model.config):  # tuples come back as lists
         raise UserError(f"{path} holds another network, {begun.config}: choose its own settings")
     for name, wanted in hashes.items():
         if weights.meta.get(name) != wanted:
@@ -145,7 +158,7 @@ class Frozen:
         """From weight files. Raises UserError when one is not what it should be."""
         model, weights = load_module(clip, "clip")
         decoder, codec_weights = load_module(codec, "codec")
-        hashes = {"clip": weights.hash, "codec": codec_weights.hash}
+        hashes = {"clip": weights.hash, "codec": codec_weights.encoder}
         other = other_tokenizer = None
         if judge is not None:
             other, judge_weights = load_module(judge, "clip")
