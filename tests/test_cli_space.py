@@ -1,6 +1,7 @@
 """search, classify, similarity and space, as a person types them, with the CLIP that ships."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,50 @@ def test_caption_words() -> None:
     assert words == sorted(set(words))
     seen = {word for s in originals() for word in s.record["name"].split() if word.isalpha()}
     assert np.mean([word in words for word in seen]) > 0.8
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("transformers")
+    from tests.clip.pretrained_files import write_hf
+
+    out = tmp_path_factory.mktemp("clip")
+    write_hf(out)
+    return out
+
+
+def test_a_pretrained_clip(
+    pretrained: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("undiffuse.space.caption_words", lambda: caption_words()[::20])
+    hat, other = (folder / f"{name}.png" for name in names_of(folder)[:2])
+    clip = ("--clip", pretrained)
+    index = ("--index", tmp_path / "index.safetensors")
+    assert float(run("similarity", "a cat", "a cat", *clip).stdout) == pytest.approx(1, abs=1e-4)
+    for again in (False, True):  # the second time from what was kept
+        said = run("space", f"{hat} - {other}", "--json", *clip)
+        assert len(json.loads(said.stdout)["words"]) == 10
+        (kept,) = (tmp_path / "undiffuse").iterdir()
+        if not again:
+            kept.write_bytes(kept.read_bytes()[:99])
+    best = json.loads(run("search", "--like", hat, folder, "--json", *index, *clip).stdout)[0]
+    assert best["path"] == hat.name
+    assert best["cosine"] == pytest.approx(1, abs=1e-4)
+    rows = run("classify", hat, "--labels", "cat,dog", "--json", *clip).stdout
+    assert set(json.loads(rows)[0]["cosines"]) == {"cat", "dog"}
+    page = tmp_path / "map.html"
+    assert run("map", folder, "-o", page, *index, *clip).exit_code == 0
+    assert page.stat().st_size > 10_000
+
+
+def test_a_clip_that_can_not_be_used(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="two CLIPs: give one"):
+        run("similarity", "a", "b", "--clip", pretrained, "--model", tmp_path)
+    with pytest.raises(UserError, match="has no CLIP in it"):
+        run("similarity", "a", "b", "--clip", tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match=r"needs torch to run: pip install 'undiffuse\[train\]'"):
+        run("similarity", "a", "b", "--clip", pretrained)

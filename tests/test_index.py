@@ -1,7 +1,7 @@
 """A folder's index: kept, brought up to date, and never trusted."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from PIL import Image
 from tests.sample import originals
 from undiffuse.errors import UserError
 from undiffuse.index import NAME, Index, update
+from undiffuse.pictures import read_picture
 from undiffuse.pipeline import SHIPPED
 from undiffuse.runtime.networks import ClipEncoder
 
@@ -119,3 +120,31 @@ def test_broken_indices(folder: Path, encoder: ClipEncoder) -> None:
     index.save(folder / NAME)
     with pytest.raises(UserError, match="is no index"):
         Index.read(folder / NAME)
+
+
+class Narrow:
+    """A CLIP of another width than ours."""
+
+    hash, dim = "narrow", 5
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        return np.eye(len(texts), 5, dtype=np.float32)
+
+    def encode_image(self, pictures: np.ndarray) -> np.ndarray:
+        return np.tile(np.eye(1, 5, dtype=np.float32), (len(pictures), 1))
+
+    def read(self, path: Path) -> np.ndarray:
+        return np.zeros((3, 8, 8), np.float32) + read_picture(path).mean()
+
+
+def test_a_clip_of_another_width(folder: Path, encoder: ClipEncoder) -> None:
+    for _ in range(2):
+        index, done = update(folder, Narrow())
+        assert index.vectors.shape == (12, 5)
+        assert Index.read(folder / NAME).vectors.shape == (12, 5)
+    assert done.new == 0
+    index, done = update(folder, encoder)
+    assert (done.new, index.vectors.shape) == (12, (12, 512))
+    index.clip = "narrow"  # the hash of one, the vectors of another
+    index.save(folder / NAME)
+    assert update(folder, Narrow())[1].new == 12

@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from undiffuse.config import EMBED
 from undiffuse.errors import UserError
 from undiffuse.images import write_file
-from undiffuse.pictures import find_pictures, read_picture
-from undiffuse.runtime.networks import ClipEncoder
+from undiffuse.pictures import find_pictures
+from undiffuse.runtime.networks import Encoder
 
 NAME = ".undiffuse-index.safetensors"
 BATCH, SAVE_EVERY = 64, 2048  # pictures
 Stamp = tuple[int, int]  # bytes, nanoseconds
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+def _none(dim: int) -> NDArray[np.float32]:
+    return np.zeros((0, dim), np.float32)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Hit:
 
 @dataclass
 class Index:
-    """Unit vectors `(N, 512)` of the pictures `paths`, made by the CLIP of this hash.
+    """Unit vectors `(N, D)` of the pictures `paths`, made by the CLIP of this hash.
 
     `bad`: what could not be read, and why; it is tried again once the file changes.
     """
@@ -42,11 +46,11 @@ class Index:
     clip: str
     paths: list[str] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
-    vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, EMBED), np.float32))
+    vectors: NDArray[np.float32] = field(default_factory=lambda: _none(EMBED))
     bad: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     def search(self, vector: NDArray[np.float32], count: int = 10) -> list[Hit]:
-        """The nearest pictures to a unit vector `(512,)`, nearest first; names break ties."""
+        """The nearest pictures to a unit vector `(D,)`, nearest first; names break ties."""
         cosines = self.vectors @ vector
         order = np.lexsort((np.array(self.paths, str), -cosines))[:count]
         return [Hit(self.paths[row], float(cosines[row])) for row in order]
@@ -55,7 +59,8 @@ class Index:
         """Write it whole or not at all. UserError if it can't be written."""
         from safetensors.numpy import save
 
-        about = {"format": 1, "clip": self.clip, "paths": self.paths, "bad": self.bad}
+        about = {"format": 1, "clip": self.clip, "dim": self.vectors.shape[1],
+                 "paths": self.paths, "bad": self.bad}  # fmt: skip
         stamps = np.array(self.stamps, np.int64).reshape(-1, 2)
         tensors: dict[str, NDArray[Any]] = {"vectors": self.vectors, "stamps": stamps}
         write_file(path, save(tensors, metadata={"undiffuse-index": json.dumps(about)}))
@@ -71,7 +76,8 @@ class Index:
                 vectors, stamps = file.get_tensor("vectors"), file.get_tensor("stamps")
             paths = [str(one) for one in about["paths"]]
             bad = {str(p): (int(s), int(t), str(why)) for p, (s, t, why) in about["bad"].items()}
-            fits = vectors.shape == (len(paths), EMBED) and stamps.shape == (len(paths), 2)
+            dim = int(about.get("dim", EMBED))  # not said by files of version 0.1
+            fits = vectors.shape == (len(paths), dim) and stamps.shape == (len(paths), 2)
             if not fits or vectors.dtype != np.float32 or not np.isfinite(vectors).all():
                 raise ValueError("other shapes were expected")
             rows = [(int(size), int(time)) for size, time in stamps.tolist()]
@@ -92,16 +98,17 @@ class Update:
 
 
 def update(
-    folder: Path, encoder: ClipEncoder, path: Path | None = None, progress: Progress | None = None
+    folder: Path, encoder: Encoder, path: Path | None = None, progress: Progress | None = None
 ) -> tuple[Index, Update]:
     """The index of a folder as it is now; only what is new or has changed is read and encoded.
 
     Kept in `path`, in the folder if not given, and saved on the way: killed, it goes on from there.
     """
     path = path or folder / NAME
-    before = Index.read(path) if path.exists() else Index(encoder.hash)
-    if before.clip != encoder.hash:  # another CLIP's vectors say nothing here
-        before = Index(encoder.hash)
+    empty = Index(encoder.hash, vectors=_none(encoder.dim))
+    before = Index.read(path) if path.exists() else empty
+    if (before.clip, before.vectors.shape[1]) != (encoder.hash, encoder.dim):
+        before = empty  # another CLIP's vectors say nothing here
     found = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in find_pictures(folder)}
     known = dict(zip(before.paths, before.stamps, strict=True))
     kept = [row for row, name in enumerate(before.paths) if found.get(name) == known[name]]
@@ -128,7 +135,7 @@ def _encode(
     folder: Path,
     wanted: list[str],
     found: dict[str, Stamp],
-    encoder: ClipEncoder,
+    encoder: Encoder,
     path: Path,
     progress: Progress | None,
 ) -> None:
@@ -139,7 +146,7 @@ def _encode(
         pictures, good = [], []
         for name in names:
             try:
-                pictures.append(read_picture(folder / name).transpose(2, 0, 1))
+                pictures.append(encoder.read(folder / name))
                 good.append(name)
             except UserError as error:
                 index.bad[name] = (*found[name], str(error))

@@ -28,6 +28,21 @@ def read_picture(path: Path, side: int = SIDE) -> Pixels:
 
     UserError for a file that can't be read, is broken, or is larger than `MAX_PIXELS`.
     """
+    from PIL import Image, ImageOps
+
+    # A JPEG is decoded no larger than needed.
+    flat = open_picture(path, draft=2 * side)
+    small = ImageOps.contain(flat, (side, side), Image.Resampling.LANCZOS)
+    whole = Image.new("RGB", (side, side), "white")
+    whole.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
+    return np.array(whole)
+
+
+def open_picture(path: Path, draft: int = 0) -> "Image.Image":
+    """The picture in its own size: the first frame, upright, in RGB on white.
+
+    `draft`: pixels of a side that are enough, for a JPEG; 0 for all. UserError as `read_picture`.
+    """
     data = file_bytes(path, MAX_FILE)
     from PIL import Image, ImageOps
 
@@ -35,16 +50,13 @@ def read_picture(path: Path, side: int = SIDE) -> Pixels:
         with Image.open(BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(f"{path} is too large: {image.width}x{image.height} pixels")
-            image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded no larger than needed
-            flat = _on_white(_eight_bits(ImageOps.exif_transpose(image)))
+            if draft:
+                image.draft("RGB", (draft, draft))
+            return _on_white(_eight_bits(ImageOps.exif_transpose(image)))
     except UserError:
         raise
     except Exception as error:  # a broken file may raise almost anything
         raise UserError(f"{path} can't be read as a picture: {error}") from error
-    small = ImageOps.contain(flat, (side, side), Image.Resampling.LANCZOS)
-    whole = Image.new("RGB", (side, side), "white")
-    whole.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
-    return np.array(whole)
 
 
 def _eight_bits(image: "Image.Image") -> Any:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from undiffuse.clip.expression import Term, combined, parse
 from undiffuse.errors import UserError
-from undiffuse.pictures import read_picture
-from undiffuse.runtime.networks import ClipEncoder
+from undiffuse.runtime.networks import Encoder
 
 Vector = NDArray[np.float32]
 PLACEHOLDER = "{}"  # of a template, for the label
@@ -40,11 +39,11 @@ def caption_words() -> list[str]:
 class Space:
     """The space of one CLIP. `cache`: where the vectors of the caption words are kept."""
 
-    encoder: ClipEncoder
+    encoder: Encoder
     cache: Path | None = None
 
     def vector(self, expression: str) -> Vector:
-        """The unit vector `(512,)` of a text, a picture's path, or a sum of them.
+        """The unit vector `(D,)` of a text, a picture's path, or a sum of them.
 
         UserError for an expression without sense, or a picture that can't be read.
         """
@@ -53,16 +52,15 @@ class Space:
         return combined(parse(expression), self.term)
 
     def term(self, term: Term) -> Vector:
-        """The unit vector `(512,)` of one term, its weight apart."""
+        """The unit vector `(D,)` of one term, its weight apart."""
         if term.is_picture:
             return self.pictures([Path(term.text)])[0]
         vector: Vector = self.encoder.encode_text([term.text])[0]
         return vector
 
     def pictures(self, paths: Sequence[Path]) -> Vector:
-        """Unit vectors `(N, 512)` of picture files. UserError names one that can't be read."""
-        pixels = [read_picture(path).transpose(2, 0, 1) for path in paths]
-        return self.encoder.encode_image(np.stack(pixels))
+        """Unit vectors `(N, D)` of picture files. UserError names one that can't be read."""
+        return self.encoder.encode_image(np.stack([self.encoder.read(path) for path in paths]))
 
     def classify(
         self, pictures: Vector, labels: Sequence[str], templates: Sequence[str] = (PLACEHOLDER,)
@@ -92,7 +90,7 @@ class Space:
 
     @cached_property
     def vocabulary(self) -> tuple[list[str], Vector]:
-        """The caption words and their vectors `(W, 512)`, encoded once for each CLIP and kept."""
+        """The caption words and their vectors `(W, D)`, encoded once for each CLIP and kept."""
         from safetensors import SafetensorError
         from safetensors.numpy import load, save
 
@@ -103,7 +101,7 @@ class Space:
         if path is not None and path.exists():
             try:
                 vectors = load(path.read_bytes())["words"]
-                if vectors.shape == (len(words), 512) and vectors.dtype == np.float32:
+                if vectors.shape == (len(words), self.encoder.dim) and vectors.dtype == np.float32:
                     return words, vectors
             except (SafetensorError, KeyError, OSError):
                 pass  # a broken file of ours: made again below

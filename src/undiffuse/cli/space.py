@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 COUNT = click.option("-n", "count", type=click.IntRange(1, 1000), default=10, show_default=True)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+CLIP = click.option(
+    "--clip",
+    type=click.Path(path_type=Path),
+    help="Folder with a pretrained CLIP (safetensors) to use; needs the extra [train].",
+)
 INDEX = click.option(
     "--index",
     "index_path",
@@ -36,6 +41,7 @@ SUMS = """Words, the path of a picture, or a sum: "man + 0.8 hat - beard", "hat.
 @INDEX
 @JSON
 @MODEL
+@CLIP
 @THREADS
 def search(
     query: str,
@@ -46,6 +52,7 @@ def search(
     index_path: Path | None,
     as_json: bool,
     model: Path | None,
+    clip: Path | None,
     threads: int,
 ) -> None:
     if folder is None:  # with --like, the one argument is the folder
@@ -55,7 +62,7 @@ def search(
     from undiffuse.clip.expression import Term, combined, parse
     from undiffuse.images import check_writable
 
-    space = _space(model, threads)
+    space = _space(model, clip, threads)
     if sheet is not None:
         check_writable(sheet)
     terms = parse(query) if query.strip() else []
@@ -81,6 +88,7 @@ def search(
 )
 @JSON
 @MODEL
+@CLIP
 @THREADS
 def classify(
     pictures: tuple[Path, ...],
@@ -88,6 +96,7 @@ def classify(
     templates: tuple[str, ...],
     as_json: bool,
     model: Path | None,
+    clip: Path | None,
     threads: int,
 ) -> None:
     """Which of some labels fits each picture best, zero-shot.
@@ -96,7 +105,7 @@ def classify(
     """
     import numpy as np
 
-    space = _space(model, threads)
+    space = _space(model, clip, threads)
     names = [label.strip() for label in labels.split(",")]
     vectors, good, bad = [], [], []
     for path in pictures:
@@ -129,9 +138,10 @@ def _said(row: dict[str, Any]) -> str:
 @click.argument("one")
 @click.argument("other")
 @MODEL
+@CLIP
 @THREADS
-def similarity(one: str, other: str, model: Path | None, threads: int) -> None:
-    space = _space(model, threads)
+def similarity(one: str, other: str, model: Path | None, clip: Path | None, threads: int) -> None:
+    space = _space(model, clip, threads)
     click.echo(f"{float(space.vector(one) @ space.vector(other)):.4f}")
 
 
@@ -142,6 +152,7 @@ def similarity(one: str, other: str, model: Path | None, threads: int) -> None:
 @INDEX
 @JSON
 @MODEL
+@CLIP
 @THREADS
 def space(
     expression: str,
@@ -150,9 +161,10 @@ def space(
     index_path: Path | None,
     as_json: bool,
     model: Path | None,
+    clip: Path | None,
     threads: int,
 ) -> None:
-    tool = _space(model, threads)
+    tool = _space(model, clip, threads)
     vector = tool.vector(expression)
     words = tool.words(vector, count + 1)
     rows = [
@@ -176,6 +188,7 @@ def space(
 @click.option("--arrow", "arrows", multiple=True, help='A sum, drawn as an arrow: "king - man".')
 @INDEX
 @MODEL
+@CLIP
 @THREADS
 def plane(
     folder: Path,
@@ -183,6 +196,7 @@ def plane(
     arrows: tuple[str, ...],
     index_path: Path | None,
     model: Path | None,
+    clip: Path | None,
     threads: int,
 ) -> None:
     """FOLDER's pictures and the words near them in two dimensions: a page that needs nothing else.
@@ -193,7 +207,7 @@ def plane(
     from undiffuse.map import write_page
 
     check_writable(out)
-    space = _space(model, threads)
+    space = _space(model, clip, threads)
     index = read_index(space, folder, index_path)
     write_file(out, write_page(folder, index, space, arrows, f"map of {folder.name}"))
     click.echo(out)
@@ -224,12 +238,19 @@ def read_index(space: "Space", folder: Path, path: Path | None) -> "Index":
     return index
 
 
-def _space(model: Path | None, threads: int) -> "Space":
-    from undiffuse.pipeline import SHIPPED
-    from undiffuse.runtime.networks import ClipEncoder
+def _space(model: Path | None, clip: Path | None, threads: int) -> "Space":
     from undiffuse.space import Space, usual_cache
 
-    return Space(ClipEncoder(model or SHIPPED, threads), usual_cache())
+    if clip is None:
+        from undiffuse.pipeline import SHIPPED
+        from undiffuse.runtime.networks import ClipEncoder
+
+        return Space(ClipEncoder(model or SHIPPED, threads), usual_cache())
+    if model is not None:
+        raise UserError(f"--model {model} and --clip {clip} are two CLIPs: give one")
+    from undiffuse.runtime.pretrained import PretrainedClip
+
+    return Space(PretrainedClip(clip, threads), usual_cache())
 
 
 def _write_sheet(path: Path, folder: Path, rows: list[tuple[str, str]]) -> None:

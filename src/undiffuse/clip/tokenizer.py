@@ -4,7 +4,8 @@ end in "</w>", vocabulary and merges in the files that Hugging Face's libraries 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -32,9 +33,41 @@ def normalise(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
+def openai_normalise(text: str) -> str:
+    """Composed letters, white space folded, each letter in lower case by itself."""
+    folded = _WHITE.sub(" ", unicodedata.normalize("NFC", text))
+    return "".join(map(str.lower, folded))
+
+
+def openai_pieces(text: str) -> list[str]:
+    """OpenAI's pieces: endings after an apostrophe, runs of letters, single numbers, runs of the
+    rest. Python's own expressions can't tell other numbers (½, Ⅷ) from letters."""
+    plain = "".join(c if c.isascii() else _STANDS_FOR.get(unicodedata.category(c)[0], "!")
+                    for c in text)  # fmt: skip
+    return [text[slice(*found.span())] for found in _PLAIN_PIECES.finditer(plain)]
+
+
+# White space as Unicode has it; Python counts four separators of files to it.
+_WHITE = re.compile(r"[^\S\x1c-\x1f]+")
+_STANDS_FOR = {"L": "x", "N": "0"}
+_PLAIN_PIECES = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[a-z]+|[0-9]|[^ a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a text is made even, and cut into the pieces that are then merged."""
+
+    normalise: Callable[[str], str]
+    pieces: Callable[[str], list[str]]
+
+
+OURS = Rules(normalise, PIECES.findall)
+OPENAI = Rules(openai_normalise, openai_pieces)
+
+
 @dataclass(frozen=True)
 class Tokens:
-    """Ids `(B, context)` padded with zeros, lengths `(B,)`, and what was cut off each text."""
+    """Ids `(B, context)`, padded, lengths `(B,)`, and what was cut off each text."""
 
     ids: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -43,11 +76,15 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Text to ids. `context` is the longest sequence, start and end included."""
+    """Text to ids. `context` is the longest sequence, start and end included; `pad` an id."""
 
     vocabulary: Mapping[str, int]
     merges: Sequence[tuple[str, str]]
     context: int
+    start: str = START
+    end: str = END
+    pad: int = 0
+    rules: Rules = OURS
 
     @classmethod
     def from_json(cls, text: str, context: int) -> "Tokenizer":
@@ -58,13 +95,19 @@ class Tokenizer:
             vocabulary = {str(token): int(number) for token, number in data["vocabulary"].items()}
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise UserError(f"the tokenizer's vocabulary can't be read: {error}") from error
+        tokenizer = cls(vocabulary, merges, context)
+        tokenizer.check()
+        return tokenizer
+
+    def check(self) -> None:
+        """UserError unless every text has ids, and the ids have no gaps."""
         letters = [letter + end for letter in byte_letters().values() for end in ("", END_OF_WORD)]
-        for token in (START, END, *letters, *(first + second for first, second in merges)):
-            if token not in vocabulary:
+        merged = (first + second for first, second in self.merges)
+        for token in (self.start, self.end, *letters, *merged):
+            if token not in self.vocabulary:
                 raise UserError(f"the tokenizer's vocabulary lacks {token!r}")
-        if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        if sorted(self.vocabulary.values()) != list(range(len(self.vocabulary))):
             raise UserError("the tokenizer's vocabulary does not number its tokens from 0")
-        return cls(vocabulary, merges, context)
 
     def to_json(self) -> str:
         """Vocabulary and merges as one text, for a weight file's metadata."""
@@ -109,26 +152,27 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without start and end; the empty text has none."""
-        return [i for piece in PIECES.findall(normalise(text)) for i in self._word_ids(piece)]
+        pieces = self.rules.pieces(self.rules.normalise(text))
+        return [number for piece in pieces for number in self._word_ids(piece)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, white space as it was normalised."""
         by_id = {number: token for token, number in self.vocabulary.items()}
         back = {letter: byte for byte, letter in byte_letters().items()}
-        joined = "".join(by_id[i] for i in ids if by_id[i] not in (START, END))
+        joined = "".join(by_id[i] for i in ids if by_id[i] not in (self.start, self.end))
         words = joined.split(END_OF_WORD)
         return " ".join(bytes(back[c] for c in w).decode(errors="replace") for w in words).strip()
 
     def __call__(self, texts: Sequence[str], length: int | None = None) -> Tokens:
-        """Encode texts, cut to `length` (the whole context by default) and padded with zeros."""
+        """Encode texts, cut to `length` (the whole context by default) and padded with `pad`."""
         length = length or self.context
-        ids = np.zeros((len(texts), length), np.int64)
+        ids = np.full((len(texts), length), self.pad, np.int64)
         lengths = np.zeros(len(texts), np.int64)
         cut = []
         for row, text in enumerate(texts):
             tokens = self.encode(text)
             kept, lost = tokens[: length - 2], tokens[length - 2 :]
-            whole = [self.vocabulary[START], *kept, self.vocabulary[END]]
+            whole = [self.vocabulary[self.start], *kept, self.vocabulary[self.end]]
             ids[row, : len(whole)] = whole
             lengths[row] = len(whole)
             cut.append(self.decode(lost) if lost else "")

@@ -7,7 +7,7 @@ depends on its own row of the input alone, to the byte (`Session`).
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,30 @@ from undiffuse.config import (
 from undiffuse.diffusion import SCHEDULES, TARGETS, as_denoiser, named
 from undiffuse.diffusion.arrays import Array, Times, check_array, check_cond
 from undiffuse.errors import UserError
+from undiffuse.pictures import read_picture
 from undiffuse.runtime.session import Session, weight_file
 from undiffuse.runtime.weights import Weights, read_weights
 
 Floats = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """What search, classify, space and map need of a CLIP, this package's or a pretrained one."""
+
+    hash: str  # of its files
+    dim: int  # of its vectors
+
+    def encode_text(self, texts: Sequence[str]) -> Floats:
+        """Unit vectors `(B, dim)`."""
+        ...
+
+    def encode_image(self, pictures: NDArray[Any]) -> Floats:
+        """Unit vectors `(B, dim)` of pictures, stacked as `read` gives them."""
+        ...
+
+    def read(self, path: Path) -> NDArray[Any]:
+        """A picture file, as this CLIP sees it. UserError if it can't be read."""
+        ...
 
 
 class ClipEncoder:
@@ -36,6 +56,8 @@ class ClipEncoder:
 
     The picture half is read when a picture is first encoded: drawing needs the words alone.
     """
+
+    dim = EMBED
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
         """UserError for files that are missing, broken or do not fit each other."""
@@ -69,9 +91,16 @@ class ClipEncoder:
         pixels = to_pixels(pictures)
         return self._image(pictures=pixels) if len(pixels) else np.zeros((0, EMBED), np.float32)
 
+    def read(self, path: Path) -> NDArray[np.uint8]:
+        """A picture file as bytes `(3, 64, 64)`. UserError if it can't be read."""
+        return read_picture(path).transpose(2, 0, 1)
+
 
 class CodecRuntime:
-    """Pixels to latents and back. `hash` names its weights. The encoder is read when first used."""
+    """Pixels to latents and back. `hash` names its weights, `encoder` what its latents mean.
+
+    The encoder is read when first used.
+    """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
         """UserError for files that are missing, broken or do not fit each other."""
@@ -79,6 +108,7 @@ class CodecRuntime:
         path = weight_file(folder, "codec")
         weights = read_weights(path, "codec", "decoder.")
         self.hash, self.config = weights.hash, _config(CodecConfig, weights, path)
+        self.encoder = weights.encoder
         self._decode = self._half("codec_decode", weights)
 
     def _half(self, name: str, weights: Weights) -> Session:
@@ -101,7 +131,8 @@ class CodecRuntime:
 class DenoiserRuntime:
     """The seam: `denoiser(x_t, t, cond) -> x0`, whatever the network itself predicts.
 
-    `hash` names its weights, and `made_for` the CLIP and the codec it was trained with, by hash.
+    `hash` names its weights; `made_for` the CLIP and the codec's encoder that it was trained with,
+    by hash.
     """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
