@@ -197,6 +197,20 @@ def test_going_on_from_weights_alone(trained: Path, tmp_path: Path) -> None:
         run("denoiser", *common, "--clip", trained / "judge" / "clip.safetensors", "--start", start)
 
 
+def test_going_on_from_the_weights_of_clip(trained: Path, tmp_path: Path) -> None:
+    start = trained / "judge" / "clip.safetensors"
+    before = read_weights(start, "clip")
+    steps = before.meta["training"]["steps"] + 1
+    common = ("--data", FOLDER, "--preset", "judge", "--batch", "32", "-o", tmp_path, *EAGER)
+    result = run("clip", *common, "--composites", "0.5", "--start", start, "--steps", str(steps))
+    assert result.exit_code == 0
+    after = read_weights(tmp_path / start.name, "clip")
+    assert after.meta["training"]["steps"] == steps
+    assert after.meta["tokenizer"] == before.meta["tokenizer"]
+    with pytest.raises(UserError, match="holds another network"):
+        run("clip", "--data", FOLDER, "-o", tmp_path / "other", "--start", start, *EAGER)
+
+
 def test_clip_without_its_tokenizer(trained: Path, tmp_path: Path) -> None:
     shutil.copy(trained / "judge" / "checkpoint.safetensors", tmp_path)
     with pytest.raises(UserError, match=r"has a checkpoint but no tokenizer\.json"):

@@ -144,6 +144,10 @@ def test_batches_of_clip() -> None:
     assert len(composites) == 8
     again, _ = made.draw(rng())
     assert np.array_equal(rows, again)
+    more = ClipRecipe(run.model, None, pictures(), None, 64, compiled=False, composites=0.5)
+    rows, places = more.draw(rng())
+    assert len(rows) == 64
+    assert all(pictures().records[row].get("composite") for row in rows[2 * len(places) :][:32])
 
 
 def test_losses_of_clip() -> None:

@@ -132,15 +132,11 @@ def clip(
     data: Path, model: Path | None, synonyms: Path, seed: int, threads: int, out: Path | None
 ) -> None:
     """What a CLIP knows: held-out pictures, new words, differences, analogies."""
+    from undiffuse.evaluation.analogies import analogy_figures
     from undiffuse.evaluation.differences import difference_figures
     from undiffuse.evaluation.material import Material
     from undiffuse.evaluation.report import Report
-    from undiffuse.evaluation.space import (
-        analogy_figures,
-        read_synonyms,
-        retrieval_figures,
-        synonym_figures,
-    )
+    from undiffuse.evaluation.space import read_synonyms, retrieval_figures, synonym_figures
     from undiffuse.pipeline import SHIPPED
     from undiffuse.runtime.networks import ClipEncoder
 
@@ -154,7 +150,7 @@ def clip(
         retrieval_figures(material, encoder, seed),
         synonym_figures(material, encoder, asked, seed),
         difference_figures(material, encoder, seed),
-        analogy_figures(material.names, encoder, seed),
+        analogy_figures(material, encoder, seed),
     ):
         for figure in part:
             _say(f"{figure.name}: {figure.value:.3f}")

@@ -17,6 +17,13 @@ DATA = click.option(
 OUT = click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="The run's folder."
 )
+START = click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Go on from the weights of this file, where the folder holds no run yet.",
+)
+COMPILED = click.option("--compile/--eager", "compiled", default=True, show_default=True)
+THREADS = click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 
 
 @click.group()
@@ -44,8 +51,16 @@ def seed_torch(seed: int, threads: int) -> None:
 @click.option("--preset", type=click.Choice(["clip", "judge"]), default="clip", show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=2300, show_default=True)
 @click.option("--batch", type=click.IntRange(32), default=512, show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--compile/--eager", "compiled", default=True, show_default=True)
+@click.option(
+    "--composites",
+    type=click.FloatRange(0, 0.75),
+    default=0.125,
+    show_default=True,
+    help="Share of each batch that is made by program.",
+)
+@THREADS
+@COMPILED
+@START
 def clip(
     data: Path,
     out: Path,
@@ -53,8 +68,10 @@ def clip(
     preset: str,
     steps: int,
     batch: int,
+    composites: float,
     threads: int,
     compiled: bool,
+    start: Path | None,
 ) -> None:
     """Train CLIP's two encoders; writes OUT/clip.safetensors."""
     from undiffuse.clip.model import Clip
@@ -62,6 +79,7 @@ def clip(
     from undiffuse.data.pictures import PictureSet
     from undiffuse.training import clip as recipes
     from undiffuse.training.export import clip_tokenizer, export_clip, look_at_clip
+    from undiffuse.training.frozen import begin
     from undiffuse.training.loop import CHECKPOINT, Run
 
     config = PRESETS[preset]["clip"]
@@ -69,18 +87,25 @@ def clip(
     everything = PictureSet.read(data, on_bad=say_bad)
     train_rows = everything.rows(lambda record: record["split"] == "train")
     table = recipes.read_words(words) if words else None
-    if (out / CHECKPOINT).exists() and not (out / "tokenizer.json").exists():
-        raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
-    tokenizer = clip_tokenizer(out, everything, train_rows, table, config)
     seed_torch(config.seed, threads)
     model = Clip(config)
+    begun = begin(start, "clip", model, {}) if start else None
+    if (out / CHECKPOINT).exists() and not (out / "tokenizer.json").exists():
+        raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
+    if begun and not (out / "tokenizer.json").exists():
+        (out / "tokenizer.json").write_text(begun.meta["tokenizer"])
+    tokenizer = clip_tokenizer(out, everything, train_rows, table, config)
     recipe = recipes.ClipRecipe(
-        model, tokenizer, everything.subset(train_rows), table, batch, compiled
+        model, tokenizer, everything.subset(train_rows), table, batch, compiled, composites
     )
-    settings: dict[str, Any] = {**to_dict(config), "batch": batch, "words": words is not None}
+    settings: dict[str, Any] = {
+        **to_dict(config), "batch": batch, "words": words is not None, "composites": composites,
+    }  # fmt: skip
+    done = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         extra=recipe.tensors, restore_extra=recipe.restore, data=everything.digest,
+        begun=done["steps"], seconds=done["hours"] * 3600,
     )  # fmt: skip
     # Equal logits: each of the batch's captions as likely as the others.
     chance = {"match": math.log(batch)}
@@ -104,8 +129,8 @@ def graphs(weights: Path, out: Path | None) -> None:
 @OUT
 @click.option("--steps", type=click.IntRange(1), default=3600, show_default=True)
 @click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--compile/--eager", "compiled", default=True, show_default=True)
+@THREADS
+@COMPILED
 @click.option(
     "--decoder-of",
     type=click.Path(path_type=Path),
@@ -157,8 +182,8 @@ def codec(
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="To look with.")
 @click.option("--steps", type=click.IntRange(1), default=30000, show_default=True)
 @click.option("--batch", type=click.IntRange(8), default=256, show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--compile/--eager", "compiled", default=True, show_default=True)
+@THREADS
+@COMPILED
 @click.option(
     "--target",
     type=click.Choice(["x0", "eps", "v", "previous"]),
@@ -167,11 +192,7 @@ def codec(
     help="What the network predicts; previous is the old way, the step before.",
 )
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
-@click.option(
-    "--start",
-    type=click.Path(path_type=Path),
-    help="Go on from the weights of this file, where the folder holds no run yet.",
-)
+@START
 def denoiser(
     data: Path,
     out: Path,
@@ -192,7 +213,7 @@ def denoiser(
     from undiffuse.networks.denoiser import DenoiserNetwork
     from undiffuse.training.denoiser import DenoiserRecipe, chain_of
     from undiffuse.training.export import export
-    from undiffuse.training.frozen import Frozen, copy_weights
+    from undiffuse.training.frozen import Frozen, begin
     from undiffuse.training.loop import Run
     from undiffuse.training.peak import forward_flops
 
@@ -203,13 +224,14 @@ def denoiser(
     frozen = Frozen.load(clip_path, codec_path, judge_path)
     cache = frozen.cache(pictures, out.parent / "cache", lambda line: click.echo(line, err=True))
     model = DenoiserNetwork(config)
-    steps_done, hours = copy_weights(start, model, frozen.hashes) if start else (0, 0.0)
+    begun = begin(start, "denoiser", model, frozen.hashes) if start else None
+    done = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
     recipe = DenoiserRecipe(model, pictures, cache, batch, compiled)
     settings = {**to_dict(config), "batch": batch, "rate": rate, **frozen.hashes}
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         rate=rate, muon_rate=rate, data=pictures.digest,
-        begun=steps_done, seconds=hours * 3600,
+        begun=done["steps"], seconds=done["hours"] * 3600,
     )  # fmt: skip
     if left := recipe.schedule.leftover():
         click.echo(f"the noisiest step still shows {left:.1%} of the picture", err=True)

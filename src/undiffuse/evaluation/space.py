@@ -1,4 +1,4 @@
-"""What CLIP's space knows: held-out pictures, words that no caption holds, analogies."""
+"""What CLIP's space knows: held-out pictures, words that no caption holds."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,16 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undiffuse.data.names import TONES
-from undiffuse.data.split import unit_hash
 from undiffuse.errors import UserError
 from undiffuse.evaluation.material import CELL, CONCEPT, EVALUATION, Material
 from undiffuse.evaluation.protocols import Encoder, Vectors, encode_pictures, encode_texts
 from undiffuse.evaluation.retrieval import ranks
 from undiffuse.evaluation.statistics import Figure, mean_figure
-
-ANALOGIES = 200  # of each kind at most, by hash
-Analogy = tuple[str, str, str, str]  # (a, b, c, d): a - b + c = d
 
 
 def retrieval_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
@@ -87,52 +82,6 @@ def _found_by_pictures(
     kept = [[int(place[name]) for name in names if drawn[name]] for names in right]
     asked = [i for i, names in enumerate(kept) if names]
     return ranks(words[asked], _unit(sums[drawn]), [kept[i] for i in asked]) < 5
-
-
-def analogies(names: Sequence[str]) -> dict[str, list[Analogy]]:
-    """Cases by kind, at most `ANALOGIES` of each:
-
-    - man : woman, "woman X" - "woman" + "man" = "man X";
-    - professions, "man X" - "man Y" + "woman Y" = "woman X";
-    - skin tones, "X, TONE" - "X" + "Y" = "Y, TONE".
-    """
-    have = set(names)
-    jobs = [n.removeprefix("man ") for n in sorted(have) if n.startswith("man ")]
-    jobs = [job for job in jobs if f"woman {job}" in have]
-    gender = [(f"woman {x}", "woman", "man", f"man {x}") for x in jobs]
-    crossed: list[Analogy] = []
-    tones: list[Analogy] = []
-    for x in jobs:
-        others = sorted((unit_hash("crossed", x, other), other) for other in jobs if other != x)
-        if others:
-            y = others[0][1]
-            crossed.append((f"man {x}", f"man {y}", f"woman {y}", f"woman {x}"))
-            tone = TONES[1 + int(unit_hash("tone", x) * (len(TONES) - 1))]
-            tones.append((f"man {x}, {tone}", f"man {x}", f"woman {y}", f"woman {y}, {tone}"))
-    kinds = {"man : woman": gender, "professions": crossed, "skin tones": tones}
-    return {
-        kind: sorted(cases, key=lambda case: unit_hash("analogy", *case))[:ANALOGIES]
-        for kind, cases in kinds.items()
-        if cases
-    }
-
-
-def analogy_figures(names: Sequence[str], encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
-    """How often a - b + c is nearest to d, a, b and c themselves left out (Mikolov et al. 2013).
-
-    Candidates are all names, for skin tones also each person of the cases in every tone.
-    """
-    for kind, cases in analogies(names).items():
-        toned = {text for case in cases for text in (case[1], case[2])} if "tone" in kind else set()
-        texts = [*names, *(f"{text}, {tone}" for text in sorted(toned) for tone in TONES[1:])]
-        index = {text: i for i, text in enumerate(texts)}
-        vectors = encode_texts(encoder, texts)
-        a, b, c, d = (np.array([index[case[i]] for case in cases]) for i in range(4))
-        similarity = _unit(vectors[a] - vectors[b] + vectors[c]) @ vectors.T
-        for given in (a, b, c):
-            similarity[np.arange(len(cases)), given] = -np.inf
-        hits = similarity.argmax(1) == d
-        yield mean_figure(f"analogies@1, {kind}", hits, seed, note=f"among {len(texts)} texts")
 
 
 def _unit(rows: Vectors) -> Vectors:

@@ -24,6 +24,7 @@ from undiffuse.errors import UserError
 from undiffuse.training.augment import moved, to_float
 
 CAPTION_TOKENS, WORD_TOKENS = 16, 8
+COMPOSITES = 0.125  # of a batch
 DIFFERENCE_SCALE = 14.0
 TEACHER_TEMPERATURE = 0.05
 Pair = tuple[int, int, str]  # row without, row with, what the second shows besides
@@ -70,9 +71,10 @@ class ClipRecipe:
         words: WordTable | None,
         batch: int = 512,
         compiled: bool = True,
+        composites: float = COMPOSITES,
     ) -> None:
         self.model, self.tokenizer, self.pictures, self.words = model, tokenizer, pictures, words
-        self.batch = batch
+        self.batch, self.made = batch, int(batch * composites)
         plain = pictures.rows(lambda record: not record.get("composite"))
         self.even = EvenSampler(pictures, plain)
         self.composites = pictures.rows(lambda record: bool(record.get("composite")))
@@ -109,7 +111,7 @@ class ClipRecipe:
         rows = [row for pair in pairs for row in pair[:2]]
         places = [(2 * i, 2 * i + 1, pair[2]) for i, pair in enumerate(pairs)]
         if len(self.composites):
-            rows += list(rng.choice(self.composites, self.batch // 8))
+            rows += list(rng.choice(self.composites, self.made))
         rest = self.batch - len(rows)
         return np.array([*rows, *self.even.draw(rest, rng, each=2)]), places
 

@@ -57,32 +57,28 @@ def load_module(path: Path, kind: str) -> tuple[Any, Weights]:
     return model.eval().requires_grad_(False), weights
 
 
-def begin_decoder(path: Path, model: Codec) -> str:
-    """Give `model` the weights of a codec's file, its encoder frozen; returns the file's hash.
+def begin(path: Path, kind: str, model: nn.Module, hashes: dict[str, str]) -> Weights:
+    """Give `model` the weights of a file, and return what the file says of them.
 
-    Raises UserError when the file's network is another.
+    Raises UserError when the file's network is another, or was trained on others than `hashes`.
     """
-    begun, weights = load_module(path, "codec")
-    if to_dict(begun.config) != to_dict(model.config):  # tuples come back as lists
-        raise UserError(f"{path} holds another network, {begun.config}: choose its own settings")
-    model.load_state_dict(begun.state_dict())
-    model.encoder.requires_grad_(False)
-    return weights.hash
-
-
-def copy_weights(path: Path, model: DenoiserNetwork, hashes: dict[str, str]) -> tuple[int, float]:
-    """Give `model` the weights of a file; returns the steps and hours that they were trained.
-
-    Raises UserError when the file's network is another, or was trained on another CLIP or codec.
-    """
-    begun, weights = load_module(path, "denoiser")
+    begun, weights = load_module(path, kind)
     if to_dict(begun.config) != to_dict(model.config):  # tuples come back as lists
         raise UserError(f"{path} holds another network, {begun.config}: choose its own settings")
     for name, wanted in hashes.items():
         if weights.meta.get(name) != wanted:
             raise UserError(f"{path} was trained on another {name}: give --{name} the one it had")
-    model.load_state_dict(begun.state_dict())
-    return weights.meta["training"]["steps"], weights.meta["training"]["hours"]
+    with torch.no_grad():
+        for name, parameter in begun.named_parameters():
+            model.get_parameter(name).copy_(parameter)
+    return weights
+
+
+def begin_decoder(path: Path, model: Codec) -> str:
+    """Give `model` the weights of a codec's file, its encoder frozen; returns the file's hash."""
+    weights = begin(path, "codec", model, {})
+    model.encoder.requires_grad_(False)
+    return weights.hash
 
 
 def kept(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:

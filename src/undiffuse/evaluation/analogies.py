@@ -1,0 +1,243 @@
+"""Directions of the shared space: is a - b + c nearest to d (Mikolov et al. 2013)?
+
+Asked of texts, of pictures, and across the two: the vector of a picture, moved by a difference of
+texts. A label is what a text says and a picture shows: "man cook, dark skin tone".
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, permutations
+
+import numpy as np
+
+from undiffuse.data import colours
+from undiffuse.data.composites import WORN, noun, wear, with_article
+from undiffuse.data.names import TONES
+from undiffuse.data.pictures import on_white
+from undiffuse.data.split import unit_hash
+from undiffuse.evaluation.material import EVALUATION, Material
+from undiffuse.evaluation.protocols import Encoder, Pictures, Vectors, encode_pictures, encode_texts
+from undiffuse.evaluation.statistics import Figure, mean_figure
+
+CASES = 100  # of each kind at most, by hash
+Analogy = tuple[str, str, str, str]  # labels (a, b, c, d): a - b + c = d
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Analogies of one kind, and what could be mistaken for their answers besides all names."""
+
+    cases: list[Analogy]
+    others: list[str]
+
+    @classmethod
+    def of(cls, cases: Iterable[Analogy], others: Iterable[str] = ()) -> "Kind":
+        few = sorted(set(cases), key=lambda case: unit_hash("analogy", *case))[:CASES]
+        return cls(few, sorted({*others, *(label for case in few for label in case)}))
+
+
+def in_style(label: str, family: str) -> str:
+    """The label, said to be of a family."""
+    return f"{label} in {family} style"
+
+
+def wearing(label: str, thing: str) -> str:
+    """As composites are captioned."""
+    return f"{label} wearing {thing if 'glasses' in thing else with_article(thing)}"
+
+
+def analogies(
+    names: Sequence[str], heads: Sequence[Sequence[str]] = (), families: Sequence[str] = ()
+) -> dict[str, Kind]:
+    """The kinds that the data holds: genders, professions, skin tones, hair, colours, and where
+    they are given what the `heads` of each family wear and the styles of `families`.
+    """
+    have = set(names)
+    jobs = [n.removeprefix("man ") for n in sorted(have) if n.startswith("man ")]
+    jobs = [job for job in jobs if f"woman {job}" in have]
+    pairs = [(x, min((unit_hash("crossed", x, y), y) for y in jobs if y != x)[1])
+             for x in jobs if len(jobs) > 1]  # fmt: skip
+    toned = [(x, y, TONES[1 + int(unit_hash("tone", x) * 5)]) for x, y in pairs]
+    kinds = {
+        "man : woman": Kind.of((f"woman {x}", "woman", "man", f"man {x}") for x in jobs),
+        "professions": Kind.of((f"man {x}", f"man {y}", f"woman {y}", f"woman {x}")
+                               for x, y in pairs),
+        "skin tones": Kind.of(
+            ((f"man {x}, {tone}", f"man {x}", f"woman {y}", f"woman {y}, {tone}")
+             for x, y, tone in toned),
+            (f"{who} {x}, {tone}" for x in jobs for who in ("man", "woman") for tone in TONES[1:]),
+        ),
+        "hair": Kind.of(_hair(have)),
+        "colours": Kind.of(_colours(have)),
+        "worn": Kind.of(
+            ((wearing(x, thing), x, y, wearing(y, thing))
+             for group in heads for x, y in permutations(sorted(group), 2)
+             for thing, *_ in WORN.values()),
+            (wearing(x, thing) for x in chain(*heads) for thing, *_ in WORN.values()),
+        ),
+        "families": Kind.of(_styles(jobs, families)),
+    }  # fmt: skip
+    return {kind: found for kind, found in kinds.items() if found.cases}
+
+
+def _hair(names: set[str]) -> Iterator[Analogy]:
+    for one, other in permutations(("man", "woman", "person"), 2):
+        for hair in ("red hair", "curly hair", "white hair", "blond hair"):
+            case = (f"{one} with {hair}", one, other, f"{other} with {hair}")
+            if names.issuperset(case):
+                yield case
+
+
+def _colours(names: set[str]) -> Iterator[Analogy]:
+    by_thing: dict[str, list[str]] = {}
+    for name in sorted(names):
+        colour, _, thing = name.partition(" ")
+        if colour in colours.NAMES and thing == noun(name):
+            by_thing.setdefault(thing, []).append(colour)
+    for one, other in permutations(by_thing, 2):
+        for first, second in permutations(set(by_thing[one]) & set(by_thing[other]), 2):
+            yield f"{first} {one}", f"{second} {one}", f"{second} {other}", f"{first} {other}"
+
+
+def _styles(jobs: Sequence[str], families: Sequence[str]) -> Iterator[Analogy]:
+    people = [f"man {job}" for job in jobs]
+    for one, other in permutations(people[: CASES // 2], 2):
+        for f, g in permutations(families, 2):
+            if unit_hash("styles", one, other, f, g) < 0.02:
+                yield in_style(one, f), in_style(one, g), in_style(other, g), in_style(other, f)
+
+
+def dressed(material: Material) -> Iterator[tuple[str, str, Pictures]]:
+    """(family, label, picture `(3, 64, 64)`): heads never trained on, with each thing worn."""
+    layers = list(material.layers.values())
+    heads = [layer for layer in layers if layer.record["concept"] not in WORN]
+    for thing in layers:
+        family = thing.record["family"]
+        if thing.record["concept"] in WORN:
+            word, width, foot = WORN[thing.record["concept"]]
+            for head in heads:
+                if head.record["family"] == family:
+                    picture = on_white(wear(head.picture, thing.picture, width, foot))
+                    label = wearing(head.record["name"], word)
+                    yield family, label, np.ascontiguousarray(picture.transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Every emoji of a set, and every head that can be dressed, with their vectors.
+
+    `rows`: family -> label -> row; `unseen`: the families that were never trained on.
+    """
+
+    rows: dict[str, dict[str, int]]
+    vectors: Vectors
+    unseen: frozenset[str]
+
+    @classmethod
+    def of(cls, material: Material, encoder: Encoder) -> "Gallery":
+        rows: dict[str, dict[str, int]] = {}
+        pictures: list[Pictures] = []
+        emoji = [
+            (r["family"], r["name"] + (f", {r['tone']}" if r["tone"] else ""), picture)
+            for r, picture in zip(
+                material.pictures.records, material.pictures.pictures, strict=True
+            )
+            if not r.get("composite")
+        ]
+        for family, label, picture in (*emoji, *dressed(material)):
+            rows.setdefault(family, {})[label] = len(pictures)
+            pictures.append(picture)
+        splits = {(r["family"], r["split"]) for r in material.pictures.records}
+        unseen = frozenset(family for family, split in splits if split == EVALUATION)
+        return cls(rows, encode_pictures(encoder, np.stack(pictures)), unseen)
+
+    def find(self, case: Analogy, unseen: bool) -> tuple[list[int], list[int]] | None:
+        """The rows of a case's four pictures, and the rows to seek the fourth among.
+
+        All are of one family, by hash; or each is of the family that its label names.
+        """
+        families = [f for f in sorted(self.rows) if (f in self.unseen) == unseen]
+        parts = [label.removesuffix(" style").rpartition(" in ") for label in case]
+        if all(family in families for *_, family in parts):
+            found = [self.rows[family].get(label, -1) for label, _, family in parts]
+            among = [row for family in families for row in self.rows[family].values()]
+            return None if -1 in found else (found, among)
+        fitting = [f for f in families if all(label in self.rows[f] for label in case)]
+        if not fitting:
+            return None
+        shown = self.rows[min(fitting, key=lambda f: unit_hash("shown", f, *case))]
+        return [shown[label] for label in case], list(shown.values())
+
+
+Hits = dict[str, list[int]]  # kind -> the place of the answer in each case, 0 for the first
+
+
+def text_places(kinds: dict[str, Kind], names: Sequence[str], encoder: Encoder) -> Hits:
+    """Text against text; a, b and c themselves are no answers."""
+    hits: Hits = {}
+    for kind, found in kinds.items():
+        texts = sorted({*names, *found.others})
+        index = {text: i for i, text in enumerate(texts)}
+        vectors = encode_texts(encoder, texts)
+        cases = np.array([[index[label] for label in case] for case in found.cases])
+        moved = vectors[cases[:, 0]] - vectors[cases[:, 1]] + vectors[cases[:, 2]]
+        hits[kind] = [
+            _place(vector @ vectors.T, case) for vector, case in zip(moved, cases, strict=True)
+        ]
+    return hits
+
+
+def picture_places(
+    kinds: dict[str, Kind], gallery: Gallery, encoder: Encoder, *, across: bool, unseen: bool
+) -> Hits:
+    """Pictures against the pictures of their family; `across`: b and c are texts."""
+    hits: Hits = {}
+    for kind, found in kinds.items():
+        texts = sorted({label for case in found.cases for label in case[1:3]})
+        said = dict(zip(texts, encode_texts(encoder, texts), strict=True))
+        for case in found.cases:
+            rows = gallery.find(case, unseen)
+            if rows is None:
+                continue
+            (a, b, c, d), among = rows
+            less, more = (said[case[1]], said[case[2]]) if across else gallery.vectors[[b, c]]
+            cosines = gallery.vectors[among] @ (gallery.vectors[a] - less + more)
+            places = [among.index(row) for row in ((a, d) if across else (a, b, c, d))]
+            hits.setdefault(kind, []).append(_place(cosines, places))
+    return hits
+
+
+def _place(cosines: Vectors, case: Sequence[int]) -> int:
+    """How many are as near as the last of `case` or nearer, without those of `case`."""
+    nearer = cosines >= cosines[case[-1]]
+    return int(nearer.sum() - nearer[list(set(case))].sum())
+
+
+def analogy_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
+    """How often the answer is the first, and among the first 5: all cases, then kind by kind."""
+    gallery = Gallery.of(material, encoder)
+    trained = [family for family in sorted(gallery.rows) if family not in gallery.unseen]
+    layers = [layer.record for layer in material.layers.values()]
+    heads = [
+        [r["name"] for r in layers if r["family"] == family and r["concept"] not in WORN]
+        for family in trained
+    ]
+    kinds = analogies(material.names, heads, trained)
+    ways = {
+        "text": (text_places(kinds, material.names, encoder), 0.85, 0.95),
+        "pictures": (
+            picture_places(kinds, gallery, encoder, across=False, unseen=False), None, None
+        ),
+        "across": (picture_places(kinds, gallery, encoder, across=True, unseen=False), None, 0.8),
+        "across, family never trained on": (
+            picture_places(kinds, gallery, encoder, across=True, unseen=True), None, None
+        ),
+    }  # fmt: skip
+    for way, (hits, *targets) in ways.items():
+        pooled = np.concatenate([np.array(places) for places in hits.values()] or [np.zeros(0)])
+        for first, target in zip((1, 5), targets, strict=True):
+            if len(pooled):
+                title = f"analogies@{first}, {way}"
+                yield mean_figure(title, pooled < first, seed, at_least=target)
+                for kind, places in hits.items():
+                    yield mean_figure(f"{title}: {kind}", np.array(places) < first, seed)
