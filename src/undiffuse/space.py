@@ -5,7 +5,7 @@ space.words(space.vector("man wearing turban - man"))
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -37,10 +37,12 @@ def caption_words() -> list[str]:
 
 @dataclass(frozen=True)
 class Space:
-    """The space of one CLIP. `cache`: where the vectors of the caption words are kept."""
+    """The space of one CLIP. `cache`: where the vectors of the caption words are kept; `say` is
+    told of what takes long."""
 
     encoder: Encoder
     cache: Path | None = None
+    say: Callable[[str], None] = lambda line: None
 
     def vector(self, expression: str) -> Vector:
         """The unit vector `(D,)` of a text, a picture's path, or a sum of them.
@@ -105,6 +107,7 @@ class Space:
                     return words, vectors
             except (SafetensorError, KeyError, OSError):
                 pass  # a broken file of ours: made again below
+        self.say(f"encoding {len(words)} words, once for this CLIP")
         vectors = self.encoder.encode_text(words)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
 """`undiffuse evaluate ...`: judge a model, examine a CLIP, draw the sheet of 100 prompts."""
 
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,10 @@ from undiffuse.cli.painter import ModelPainter, draw_with
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
+    from undiffuse.config import DrawConfig
     from undiffuse.evaluation.judge import Judge
     from undiffuse.evaluation.report import Report
+    from undiffuse.evaluation.statistics import Figure
     from undiffuse.pipeline import TextToImage
 
 DATA = click.option(
@@ -34,85 +38,101 @@ JUDGE = click.option(
 )
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The options that every command with a judge has."""
+
+    data: Path
+    judge: Path
+    model: Path | None
+    threads: int
+    out: Path | None
+
+    def load(self) -> "tuple[TextToImage, Judge, dict[str, Any]]":
+        """What draws, what judges, and their hashes for the report."""
+        from undiffuse.evaluation.judge import Judge
+        from undiffuse.evaluation.material import Material
+        from undiffuse.pipeline import load
+        from undiffuse.runtime.networks import ClipEncoder
+
+        drawn_by = load(self.model, self.threads)
+        encoder = ClipEncoder(self.judge, self.threads)
+        if encoder.hash == drawn_by.clip.hash:
+            raise UserError(f"{self.judge} is the CLIP that steers this model: judge with another")
+        _say(f"reading {self.data}")
+        judge = Judge(encoder, Material.read(self.data))
+        hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for}
+        about = {**hashes, "judge": encoder.hash, **_about(judge.material)}
+        return drawn_by, judge, about
+
+
+def judged(command: Callable[..., None]) -> Callable[..., None]:
+    """Those options and --seed; `command` is given the options first."""
+
+    @DATA
+    @JUDGE
+    @MODEL
+    @SEED
+    @THREADS
+    @REPORT
+    @wraps(command)
+    def run(
+        data: Path, judge_folder: Path, model: Path | None, threads: int, out: Path | None,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        command(Chosen(data, judge_folder, model, threads, out), **options)
+
+    return run
+
+
 @click.group()
 def command() -> None:
     """Judge a model by figures with intervals, beside what real pictures reach."""
 
 
 @command.command()
-@DATA
-@JUDGE
-@MODEL
-@SEED
+@judged
 @click.option("--names", type=click.IntRange(2), default=500, show_default=True)
 @click.option(
     "--copies", type=click.Path(path_type=Path), help="Write the nearest neighbours: PNG."
 )
 @click.option("--clock/--no-clock", default=True, help="Time whole processes too.")
-@THREADS
-@REPORT
-def model(
-    data: Path,
-    judge_folder: Path,
-    model: Path | None,
-    seed: int,
-    names: int,
-    copies: Path | None,
-    clock: bool,
-    threads: int,
-    out: Path | None,
-) -> None:
+def model(chosen: Chosen, seed: int, names: int, copies: Path | None, clock: bool) -> None:
     """Draw some 1,200 pictures and judge them; print the table."""
     from undiffuse.evaluation.machine import latency_figure
     from undiffuse.evaluation.model import copy_sheet, draw_all, model_figures
     from undiffuse.evaluation.report import Report
 
-    _check_places(out, copies)
-    options = [] if model is None else ["--model", str(model)]
+    _check_places(chosen.out, copies)
+    options = [] if chosen.model is None else ["--model", str(chosen.model)]
     timed = [latency_figure(options)] if clock else []
-    drawn_by, judge, about = _load(data, judge_folder, model, threads)
+    drawn_by, judge, about = chosen.load()
     work = draw_all(judge, ModelPainter(drawn_by), names, seed, _say)
     _say("judging")
     figures = [*model_figures(judge, work, seed), *timed]
     settings = {"seed": seed, "names": len(work.cells), **_plain(drawn_by.defaults)}
     if copies is not None:
         _write_png(copies, copy_sheet(judge, work))
-    _finish(Report(figures, {**about, "settings": settings}), out)
+    _finish(Report(figures, {**about, "settings": settings}), chosen.out)
 
 
 @command.command()
-@DATA
-@JUDGE
-@MODEL
-@SEED
+@judged
 @click.option("--count", type=click.IntRange(4), default=100, show_default=True)
-@THREADS
-@REPORT
-def steering(
-    data: Path,
-    judge_folder: Path,
-    model: Path | None,
-    seed: int,
-    count: int,
-    threads: int,
-    out: Path | None,
-) -> None:
+def steering(chosen: Chosen, seed: int, count: int) -> None:
     """Every way to steer, by some 5,000 drawings: does it act, and what is lost?"""
     from tempfile import TemporaryDirectory
 
     from undiffuse.evaluation.report import Report
     from undiffuse.evaluation.steering import Bench, steering_figures
 
-    _check_places(out)
-    drawn_by, judge, about = _load(data, judge_folder, model, threads)
-    figures = []
+    _check_places(chosen.out)
+    drawn_by, judge, about = chosen.load()
     with TemporaryDirectory() as folder:
         bench = Bench(judge, partial(draw_with, drawn_by), Path(folder), count)
-        for figure in steering_figures(bench, seed):
-            _say(f"{figure.name}: {figure.value:.3f}")
-            figures.append(figure)
+        figures = _said(steering_figures(bench, seed))
     settings = {"seed": seed, "count": count, **_plain(drawn_by.defaults)}
-    _finish(Report(figures, {**about, "settings": settings}), out)
+    _finish(Report(figures, {**about, "settings": settings}), chosen.out)
 
 
 @command.command()
@@ -145,52 +165,36 @@ def clip(
     encoder = ClipEncoder(model or SHIPPED, threads)
     _say(f"reading {data}")
     material = Material.read(data)
-    figures = []
-    for part in (
-        retrieval_figures(material, encoder, seed),
-        synonym_figures(material, encoder, asked, seed),
-        difference_figures(material, encoder, seed),
-        analogy_figures(material, encoder, seed),
-    ):
-        for figure in part:
-            _say(f"{figure.name}: {figure.value:.3f}")
-            figures.append(figure)
+    figures = _said(
+        chain(
+            retrieval_figures(material, encoder, seed),
+            synonym_figures(material, encoder, asked, seed),
+            difference_figures(material, encoder, seed),
+            analogy_figures(material, encoder, seed),
+        )
+    )
     about = {"clip": encoder.hash, "settings": {"seed": seed}, **_about(material)}
     _finish(Report(figures, about), out)
 
 
 @command.command()
-@DATA
-@JUDGE
-@MODEL
-@SEED
+@judged
 @click.option("--names", type=click.IntRange(4), default=200, show_default=True)
-@THREADS
-@REPORT
-def sweep(
-    data: Path,
-    judge_folder: Path,
-    model: Path | None,
-    seed: int,
-    names: int,
-    threads: int,
-    out: Path | None,
-) -> None:
+def sweep(chosen: Chosen, seed: int, names: int) -> None:
     """Sampler, steps, shift, guidance and band, one changed at a time: a table."""
     from undiffuse.evaluation.report import Report
     from undiffuse.evaluation.sweep import sweep_figures, table
 
-    _check_places(out)
-    drawn_by, judge, about = _load(data, judge_folder, model, threads)
-    figures = []
-    for figure in sweep_figures(
-        judge, lambda config: ModelPainter(replace(drawn_by, defaults=config)),
-        drawn_by.defaults, names, seed,
-    ):  # fmt: skip
-        _say(f"{figure.name}: {figure.value:.3f}")
-        figures.append(figure)
-    settings = {"seed": seed, "names": names, **_plain(drawn_by.defaults)}
-    _finish(Report(figures, {**about, "settings": settings}), out, table(figures))
+    _check_places(chosen.out)
+    drawn_by, judge, about = chosen.load()
+    usual = drawn_by.defaults
+
+    def painter(config: "DrawConfig") -> ModelPainter:
+        return ModelPainter(replace(drawn_by, defaults=config))
+
+    figures = _said(sweep_figures(judge, painter, usual, names, seed))
+    settings = {"seed": seed, "names": names, **_plain(usual)}
+    _finish(Report(figures, {**about, "settings": settings}), chosen.out, table(figures))
 
 
 @command.command()
@@ -208,22 +212,13 @@ def sheet(model: Path | None, seed: int, threads: int, out: Path) -> None:
     click.echo(out)
 
 
-def _load(
-    data: Path, folder: Path, model: Path | None, threads: int
-) -> "tuple[TextToImage, Judge, dict[str, Any]]":
-    """What draws, what judges, and their hashes for the report."""
-    from undiffuse.evaluation.judge import Judge
-    from undiffuse.evaluation.material import Material
-    from undiffuse.pipeline import load
-    from undiffuse.runtime.networks import ClipEncoder
-
-    drawn_by, encoder = load(model, threads), ClipEncoder(folder, threads)
-    if encoder.hash == drawn_by.clip.hash:
-        raise UserError(f"{folder} is the CLIP that steers this model: judge with another")
-    _say(f"reading {data}")
-    judge = Judge(encoder, Material.read(data))
-    hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for, "judge": encoder.hash}
-    return drawn_by, judge, {**hashes, **_about(judge.material)}
+def _said(figures: "Iterable[Figure]") -> "list[Figure]":
+    """All of them, each told as it is known."""
+    known = []
+    for figure in figures:
+        _say(f"{figure.name}: {figure.value:.3f}")
+        known.append(figure)
+    return known
 
 
 def _about(material: Any) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """`undiffuse search`, `classify`, `similarity` and `space`: CLIP as a tool."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial, wraps
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,23 @@ INDEX = click.option(
     type=click.Path(path_type=Path),
     help="Keep the index in this file; in the folder if not given.",
 )
+
+
+def with_space(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that choose a CLIP; `command` is given what opens it as `opened`."""
+
+    @MODEL
+    @CLIP
+    @THREADS
+    @wraps(command)
+    def run(
+        *args: Any, model: Path | None, clip: Path | None, threads: int, **options: Any
+    ) -> None:
+        command(*args, opened=partial(_space, model, clip, threads), **options)
+
+    return run
+
+
 SUMS = """Words, the path of a picture, or a sum: "man + 0.8 hat - beard", "hat.png - nohat.png".
     Double quotes keep a sign, or a name that ends like a file's."""
 
@@ -40,9 +58,7 @@ SUMS = """Words, the path of a picture, or a sum: "man + 0.8 hat - beard", "hat.
 @COUNT
 @INDEX
 @JSON
-@MODEL
-@CLIP
-@THREADS
+@with_space
 def search(
     query: str,
     folder: Path | None,
@@ -51,9 +67,7 @@ def search(
     count: int,
     index_path: Path | None,
     as_json: bool,
-    model: Path | None,
-    clip: Path | None,
-    threads: int,
+    opened: "Callable[[], Space]",
 ) -> None:
     if folder is None:  # with --like, the one argument is the folder
         if like is None:
@@ -62,7 +76,7 @@ def search(
     from undiffuse.clip.expression import Term, combined, parse
     from undiffuse.images import check_writable
 
-    space = _space(model, clip, threads)
+    space = opened()
     if sheet is not None:
         check_writable(sheet)
     terms = parse(query) if query.strip() else []
@@ -87,17 +101,13 @@ def search(
     "--template", "templates", multiple=True, help='How a label is said, "a drawing of {}".'
 )
 @JSON
-@MODEL
-@CLIP
-@THREADS
+@with_space
 def classify(
     pictures: tuple[Path, ...],
     labels: str,
     templates: tuple[str, ...],
     as_json: bool,
-    model: Path | None,
-    clip: Path | None,
-    threads: int,
+    opened: "Callable[[], Space]",
 ) -> None:
     """Which of some labels fits each picture best, zero-shot.
 
@@ -105,7 +115,7 @@ def classify(
     """
     import numpy as np
 
-    space = _space(model, clip, threads)
+    space = opened()
     names = [label.strip() for label in labels.split(",")]
     vectors, good, bad = [], [], []
     for path in pictures:
@@ -137,11 +147,9 @@ def _said(row: dict[str, Any]) -> str:
 @click.command(help=f"The cosine of two expressions.\n\n{SUMS}")
 @click.argument("one")
 @click.argument("other")
-@MODEL
-@CLIP
-@THREADS
-def similarity(one: str, other: str, model: Path | None, clip: Path | None, threads: int) -> None:
-    space = _space(model, clip, threads)
+@with_space
+def similarity(one: str, other: str, opened: "Callable[[], Space]") -> None:
+    space = opened()
     click.echo(f"{float(space.vector(one) @ space.vector(other)):.4f}")
 
 
@@ -151,20 +159,16 @@ def similarity(one: str, other: str, model: Path | None, clip: Path | None, thre
 @COUNT
 @INDEX
 @JSON
-@MODEL
-@CLIP
-@THREADS
+@with_space
 def space(
     expression: str,
     folder: Path | None,
     count: int,
     index_path: Path | None,
     as_json: bool,
-    model: Path | None,
-    clip: Path | None,
-    threads: int,
+    opened: "Callable[[], Space]",
 ) -> None:
-    tool = _space(model, clip, threads)
+    tool = opened()
     vector = tool.vector(expression)
     words = tool.words(vector, count + 1)
     rows = [
@@ -187,17 +191,13 @@ def space(
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="An .html file.")
 @click.option("--arrow", "arrows", multiple=True, help='A sum, drawn as an arrow: "king - man".')
 @INDEX
-@MODEL
-@CLIP
-@THREADS
+@with_space
 def plane(
     folder: Path,
     out: Path,
     arrows: tuple[str, ...],
     index_path: Path | None,
-    model: Path | None,
-    clip: Path | None,
-    threads: int,
+    opened: "Callable[[], Space]",
 ) -> None:
     """FOLDER's pictures and the words near them in two dimensions: a page that needs nothing else.
 
@@ -207,7 +207,7 @@ def plane(
     from undiffuse.map import write_page
 
     check_writable(out)
-    space = _space(model, clip, threads)
+    space = opened()
     index = read_index(space, folder, index_path)
     write_file(out, write_page(folder, index, space, arrows, f"map of {folder.name}"))
     click.echo(out)
@@ -238,6 +238,10 @@ def read_index(space: "Space", folder: Path, path: Path | None) -> "Index":
     return index
 
 
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
 def _space(model: Path | None, clip: Path | None, threads: int) -> "Space":
     from undiffuse.space import Space, usual_cache
 
@@ -245,12 +249,12 @@ def _space(model: Path | None, clip: Path | None, threads: int) -> "Space":
         from undiffuse.pipeline import SHIPPED
         from undiffuse.runtime.networks import ClipEncoder
 
-        return Space(ClipEncoder(model or SHIPPED, threads), usual_cache())
+        return Space(ClipEncoder(model or SHIPPED, threads), usual_cache(), _say)
     if model is not None:
         raise UserError(f"--model {model} and --clip {clip} are two CLIPs: give one")
     from undiffuse.runtime.pretrained import PretrainedClip
 
-    return Space(PretrainedClip(clip, threads), usual_cache())
+    return Space(PretrainedClip(clip, threads), usual_cache(), _say)
 
 
 def _write_sheet(path: Path, folder: Path, rows: list[tuple[str, str]]) -> None:

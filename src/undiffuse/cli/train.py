@@ -101,7 +101,7 @@ def clip(
     settings: dict[str, Any] = {
         **to_dict(config), "batch": batch, "words": words is not None, "composites": composites,
     }  # fmt: skip
-    done = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
+    done: dict[str, Any] = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         extra=recipe.tensors, restore_extra=recipe.restore, data=everything.digest,
@@ -225,7 +225,7 @@ def denoiser(
     cache = frozen.cache(pictures, out.parent / "cache", lambda line: click.echo(line, err=True))
     model = DenoiserNetwork(config)
     begun = begin(start, "denoiser", model, frozen.hashes) if start else None
-    done = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
+    done: dict[str, Any] = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
     recipe = DenoiserRecipe(model, pictures, cache, batch, compiled)
     settings = {**to_dict(config), "batch": batch, "rate": rate, **frozen.hashes}
     run = Run(
