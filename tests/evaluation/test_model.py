@@ -14,7 +14,7 @@ from tests.evaluation.fakes import (
 from undiffuse.errors import UserError
 from undiffuse.evaluation.judge import Judge
 from undiffuse.evaluation.material import Material
-from undiffuse.evaluation.model import Work, copy_sheet, draw_all, model_figures
+from undiffuse.evaluation.model import Work, codec_figure, copy_sheet, draw_all, model_figures
 from undiffuse.evaluation.protocols import Painter, Pictures
 from undiffuse.evaluation.statistics import Figure
 
@@ -90,6 +90,12 @@ def test_blurred_pictures_lose_their_sharpness_alone() -> None:
     _, figures = examine(lambda *asked: blurred(real(*asked), 2))
     assert figures["sharpness of edges, as a share of real"].value < 0.75
     assert figures["variance of the Laplacian, as a share of real"].value < 0.5
+
+
+def test_what_the_codec_leaves() -> None:
+    work, _ = examine(RealPainter(sample()))
+    assert codec_figure(work, lambda pictures: pictures, 0).value == pytest.approx(1.0)
+    assert codec_figure(work, lambda pictures: blurred(pictures, 2), 0).value < 0.75
 
 
 def test_each_round_of_colours_has_its_own_seed() -> None:

@@ -1,9 +1,6 @@
 """The training commands from end to end, on the sample, with tiny networks."""
 
-import json
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,16 +12,13 @@ from PIL import Image
 
 from tests.sample import FOLDER, originals
 from tests.training import tiny
-from undiffuse.cli.data import command as data_command
-from undiffuse.cli.follow import follow, stop_asked
 from undiffuse.cli.train import command as train_command
 from undiffuse.config import PRESETS, ClipConfig
-from undiffuse.data.shards import Sample, find_shards, read_shards, write_shards
+from undiffuse.data.shards import write_shards
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights
-from undiffuse.training import checkpoint, watch
+from undiffuse.training import checkpoint
 from undiffuse.training.frozen import Frozen, load_module
-from undiffuse.training.loop import Run
 
 EAGER = ["--eager", "--threads", "1"]
 
@@ -232,134 +226,3 @@ def test_bad_samples_are_named_and_left_out(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.output.count("left out: ") == 2
     assert "no PNG" in result.output
-
-
-def interrupted(folder: Path, at: int, steps: int = 6) -> Run:
-    """A run whose loss presses Ctrl-C in the middle of step `at`."""
-    one = tiny.make("denoiser", folder, steps=steps, batch=8)
-    good = one.loss
-
-    def loss(step: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        if step + 1 == at:
-            os.kill(os.getpid(), signal.SIGINT)
-        return good(step, rng)
-
-    one.loss = loss
-    return one
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        follow(interrupted(tmp_path, at=3), lambda run: "")
-    assert "saved after step 3: the same command goes on from there" in capsys.readouterr().err
-    resumed = tiny.make("denoiser", tmp_path, batch=8)
-    follow(resumed, lambda run: "looked")
-    assert "resumed at step 3 of 6" in capsys.readouterr().err
-    assert "looked" in (tmp_path / "log.txt").read_text()
-    whole = tiny.make("denoiser", tmp_path / "whole", batch=8)
-    follow(whole, lambda run: "")
-    one, other = tiny.state(resumed), tiny.state(whole)
-    assert all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def test_ctrl_c_is_exit_status_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from undiffuse.cli import main, train
-
-    one = interrupted(tmp_path / "run", at=2)
-    monkeypatch.setattr(train, "follow", lambda *args, **more: follow(one, lambda run: ""))
-    args = ["undiffuse", "train", "codec", "--data", FOLDER, "-o", tmp_path, *EAGER]
-    monkeypatch.setattr("sys.argv", [str(arg) for arg in args])
-    with pytest.raises(SystemExit) as caught:
-        main.main()
-    assert caught.value.code == 1
-    errors = capsys.readouterr().err
-    assert "saved after step 2" in errors
-    assert errors.rstrip().endswith("undiffuse: stopped")
-
-
-def test_a_second_ctrl_c_stops_at_once() -> None:
-    def press_twice() -> None:
-        with stop_asked() as asked:
-            assert not asked()
-            os.kill(os.getpid(), signal.SIGINT)
-            assert asked()
-            os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        press_twice()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_looks_by_the_clock(tmp_path: Path) -> None:
-    steps: list[int] = []
-    follow(tiny.make("denoiser", tmp_path, steps=3), lambda run: str(steps.append(run.step)), 0.0)
-    assert steps == [1, 2, 3]
-
-
-def test_chance_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A denoiser with a learning rate of nothing."""
-    monkeypatch.setattr(watch, "SETTLED", 5)
-    one = tiny.make("denoiser", tmp_path, steps=8)
-    one.rate = one.muon_rate = 0.0
-    follow(one, lambda run: "", chance={"error": 0.9}, flops=1.0)
-    errors = capsys.readouterr().err
-    assert "step 6: error is " in errors
-    assert "nothing is learned so far" in errors
-
-
-def invoke(*args: str | Path) -> Result:
-    return CliRunner().invoke(data_command, [str(arg) for arg in args], catch_exceptions=False)
-
-
-def test_shapes(tmp_path: Path) -> None:
-    result = invoke("shapes", "-o", tmp_path, "--count", "7", "--seed", "3")
-    assert result.output.strip() == str(tmp_path)
-    samples = list(read_shards(find_shards(tmp_path)))
-    assert [s.key for s in samples] == [f"shapes-3-{k:07d}" for k in range(7)]
-    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    invoke("shapes", "-o", tmp_path, "--count", "7", "--seed", "3")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
-    assert invoke("shapes", "-o", tmp_path, "--count", "0").exit_code == 2
-
-
-def test_training_on_shapes_is_refused_by_name(tmp_path: Path) -> None:
-    invoke("shapes", "-o", tmp_path / "data", "--count", "3")
-    with pytest.raises(UserError, match="record of shapes-0-0000000 has no 'keywords'"):
-        run("codec", "--data", tmp_path / "data", "-o", tmp_path / "out", *EAGER)
-
-
-def test_sample(tmp_path: Path) -> None:
-    result = invoke("sample", FOLDER, "-o", tmp_path, "--count", "60")
-    assert result.exit_code == 0
-    assert "composite: 5 pictures" in result.output
-    samples: list[Sample] = list(read_shards(find_shards(tmp_path)))
-    assert 60 <= sum("composite" not in s.record for s in samples) < 80
-    with pytest.raises(UserError, match="only 254"):
-        invoke("sample", FOLDER, "-o", tmp_path, "--count", "1000")
-
-
-def test_emoji_without_packages(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds neither emojibase-data"):
-        invoke("emoji", "-o", tmp_path, "--packages", tmp_path)
-
-
-def test_words_without_wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from undiffuse.data import words
-
-    with pytest.raises(UserError, match="install Debian's wordnet-base"):
-        words.read_wordnet(tmp_path)
-    lines = "  licence\n00000001 03 n 02 Apple 0 red_apple 0 000 | fruit\n"
-    (tmp_path / "data.noun").write_text(lines)
-    (tmp_path / "index.noun").write_text("apple n 1 1 @ 1 0 00000001\n")
-    assert words.read_wordnet(tmp_path) == (
-        {"00000001": ["apple", "red apple"]}, {"apple": "00000001"},
-    )  # fmt: skip
-    assert words.synonyms(["apple", "pear"], tmp_path) == {"red apple": ["apple"]}
-    assert json.dumps(words.words_to_judge_with(["apple"], {"apple"}, {"red", "apple"}, tmp_path))

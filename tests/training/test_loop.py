@@ -120,6 +120,15 @@ def test_saves_at_the_end_and_by_the_clock(tmp_path: Path, monkeypatch: pytest.M
     assert saved == [2, 4, 6]
 
 
+def test_a_pause_is_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of a second; the process is stopped for a day in the third."""
+    clock = iter([0, 0, 1, 1, 2, 2, 86_403, 86_403, 86_404])
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
+    run = small(tmp_path, steps=4)
+    list(train(run))
+    assert run.seconds == 3 + loop.PAUSED
+
+
 def test_muon_has_the_matrices_inside_blocks() -> None:
     for kind in tiny.KINDS:
         run = tiny.make(kind, Path())

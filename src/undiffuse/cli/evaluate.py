@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undiffuse.cli.draw import MODEL, THREADS
-from undiffuse.cli.painter import ModelPainter, draw_with
+from undiffuse.cli.painter import ModelPainter, draw_with, through_codec
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def command() -> None:
 def model(chosen: Chosen, seed: int, names: int, copies: Path | None, clock: bool) -> None:
     """Draw some 1,200 pictures and judge them; print the table."""
     from undiffuse.evaluation.machine import latency_figure
-    from undiffuse.evaluation.model import copy_sheet, draw_all, model_figures
+    from undiffuse.evaluation.model import codec_figure, copy_sheet, draw_all, model_figures
     from undiffuse.evaluation.report import Report
 
     _check_places(chosen.out, copies)
@@ -109,7 +109,8 @@ def model(chosen: Chosen, seed: int, names: int, copies: Path | None, clock: boo
     drawn_by, judge, about = chosen.load()
     work = draw_all(judge, ModelPainter(drawn_by), names, seed, _say)
     _say("judging")
-    figures = [*model_figures(judge, work, seed), *timed]
+    rebuilt = codec_figure(work, partial(through_codec, drawn_by), seed)
+    figures = [*model_figures(judge, work, seed), rebuilt, *timed]
     settings = {"seed": seed, "names": len(work.cells), **_plain(drawn_by.defaults)}
     if copies is not None:
         _write_png(copies, copy_sheet(judge, work))

@@ -51,3 +51,14 @@ def draw_with(
         for picture in model.generate(prompts[start : start + BATCH], 1, seed, **options)
     ]
     return np.stack(made)
+
+
+def through_codec(model: "TextToImage", pictures: "Pictures") -> "Pictures":
+    """Bytes `(B, 3, 64, 64)`, encoded and decoded again by a loaded model's codec."""
+    import numpy as np
+
+    parts = []
+    for start in range(0, len(pictures), BATCH):
+        latents = model.codec.encode(pictures[start : start + BATCH])
+        parts.append(model.decode(latents).transpose(0, 3, 1, 2))
+    return np.concatenate(parts)

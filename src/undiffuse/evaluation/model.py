@@ -21,13 +21,14 @@ from undiffuse.evaluation.probes import (
     shows_hue,
     shows_noun,
 )
-from undiffuse.evaluation.protocols import Painter, Scores
+from undiffuse.evaluation.protocols import Painter, Pictures, Scores
 from undiffuse.evaluation.retrieval import ranks
 from undiffuse.evaluation.sheet import neighbour_sheet
 from undiffuse.evaluation.statistics import Figure, mean_figure, ratio_figure, share
 from undiffuse.images import Pixels
 
 COLOUR_SEEDS = 4  # drawings of each asked colour
+Through = Callable[[Pictures], Pictures]  # encoded and decoded again, (B, 3, 64, 64)
 SHEET_ROWS = 18  # of the likeliest copies, and as many others
 
 
@@ -174,6 +175,14 @@ def edge_figures(judge: Judge, work: Work, seed: int) -> Iterator[Figure]:
             seed, real=float(edges.white_share(other, white[judged]).mean()), at_least=0.95,
             note="real: the same names in another family",
         )  # fmt: skip
+
+
+def codec_figure(work: Work, through: Through, seed: int) -> Figure:
+    """What the codec alone leaves of the sharpness of the same true pictures: a ceiling."""
+    real = work.real.pictures
+    title = "sharpness of edges, true pictures through the codec, as a share of real"
+    sharp, true = edges.edge_sharpness(through(real)), edges.edge_sharpness(real)
+    return ratio_figure(title, sharp, true, seed)
 
 
 def _others(judge: Judge, cells: Rows) -> Rows:
