@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.evaluation.fakes import ConstantEncoder, random_direction, sample, unit
+from undiffuse.data.composites import wearing
 from undiffuse.data.pictures import PictureSet
 from undiffuse.evaluation.analogies import (
     Gallery,
@@ -10,7 +11,6 @@ from undiffuse.evaluation.analogies import (
     analogy_figures,
     dressed,
     in_style,
-    wearing,
 )
 from undiffuse.evaluation.material import Material
 from undiffuse.evaluation.protocols import Pictures, Vectors

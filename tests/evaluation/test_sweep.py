@@ -27,5 +27,5 @@ def test_each_setting_has_a_row() -> None:
     assert value["guidance 1.0: names@5"] < 1.0
     assert value["guidance 1.0: sharpness, as a share of real"] < 0.9
     rows = table(figures).splitlines()
-    assert rows[0].startswith("| setting | names@1 | names@5 | sharpness")
+    assert rows[0].startswith("| setting | names@1 | names@5 | family right | sharpness")
     assert [row.split(" | ")[0].strip("| ") for row in rows[2:]] == [said(c) for c in CHANGES]

@@ -59,6 +59,11 @@ def with_article(text: str) -> str:
     return f"{'an' if text[:1] in 'aeiou' else 'a'} {text}"
 
 
+def wearing(name: str, thing: str) -> str:
+    """ "cat", "cap" -> "cat wearing a cap"."""
+    return f"{name} wearing {thing if 'glasses' in thing else with_article(thing)}"
+
+
 def can_be_recoloured(record: dict) -> bool:
     """Whether the picture is a thing of one colour that a program can exchange."""
     return record["colour"] in colours.TINTS and record["group"] in COLOURED_GROUPS
@@ -131,7 +136,7 @@ def _wearing(sample: Sample, family: dict[str, Sample], rng: Generator) -> Made:
     if is_held_out(word, sample.record["name"]):
         return None
     picture = wear(sample.picture, family[code].picture, width, foot)
-    name = f"{sample.record['name']} wearing {word if 'glasses' in word else with_article(word)}"
+    name = wearing(sample.record["name"], word)
     changes = _changes("wearing", name, [*sample.record["keywords"], word], "")
     return picture, {**changes, "worn": word}
 

@@ -11,7 +11,7 @@ from itertools import chain, permutations
 import numpy as np
 
 from undiffuse.data import colours
-from undiffuse.data.composites import WORN, noun, wear, with_article
+from undiffuse.data.composites import WORN, noun, wear, wearing
 from undiffuse.data.names import TONES
 from undiffuse.data.pictures import on_white
 from undiffuse.data.split import unit_hash
@@ -39,11 +39,6 @@ class Kind:
 def in_style(label: str, family: str) -> str:
     """The label, said to be of a family."""
     return f"{label} in {family} style"
-
-
-def wearing(label: str, thing: str) -> str:
-    """As composites are captioned."""
-    return f"{label} wearing {thing if 'glasses' in thing else with_article(thing)}"
 
 
 def analogies(

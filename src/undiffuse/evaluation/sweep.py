@@ -6,6 +6,7 @@ from typing import Any
 
 from undiffuse.config import DrawConfig
 from undiffuse.evaluation.edges import edge_sharpness
+from undiffuse.evaluation.family import palette
 from undiffuse.evaluation.judge import Judge
 from undiffuse.evaluation.kid import kid_figure
 from undiffuse.evaluation.protocols import Painter
@@ -35,19 +36,22 @@ def sweep_figures(
     count: int = 200,
     seed: int = 0,
 ) -> Iterator[Figure]:
-    """For each setting: names found at 1 and 5, sharpness against real, KID to the real pictures
-    of the same names."""
+    """For each setting, of held-out cells: names found at 1 and 5, family right, sharpness against
+    the true pictures, KID to them."""
     cells = judge.material.cells(count)
     names, right = judge.material.field(cells, "name"), judge.material.right_names(cells)
+    families = judge.material.field(cells, "family")
     real = judge.real(cells)
     half = len(cells) // 2
     for change in CHANGES:
         painter = painter_of(replace(usual, **change))
-        drawn = judge.draw(painter, names, [""] * len(names), seed)
+        drawn = judge.draw(painter, names, families, seed)
         place = ranks(drawn.vectors, judge.names, right)
         title = said(change)
         for first in (1, 5):
             yield mean_figure(f"{title}: names@{first}", place < first, seed)
+        drawn_in = judge.family.right(palette(drawn.pictures), families)
+        yield mean_figure(f"{title}: family right", drawn_in, seed)
         sharp, true = (edge_sharpness(one.pictures) for one in (drawn, real))
         yield ratio_figure(f"{title}: sharpness, as a share of real", sharp, true, seed)
         # Other names on the other side, or a copy would be at no distance.
