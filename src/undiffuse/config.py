@@ -62,7 +62,7 @@ class DrawConfig:
 
     sampler: str = "dpmpp_2m"
     steps: int = 20
-    guidance: float = 3.0
+    guidance: float = 4.0
     band_low: float = 0.0  # guidance acts at noise levels in this band
     band_high: float = 1.0
     shift: float = 1.5  # above 1: more of the steps near noise
