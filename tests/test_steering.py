@@ -15,7 +15,7 @@ from undiffuse import Picture, TextToImage, UserError, load
 from undiffuse.clip.expression import Term
 from undiffuse.pictures import read_picture
 from undiffuse.space import Space
-from undiffuse.steering import Canvas, between, styled
+from undiffuse.steering import AWAY, Canvas, between, styled
 
 FAST: dict[str, Any] = {"steps": 3}
 
@@ -57,12 +57,23 @@ def test_sums_steer(model: TextToImage) -> None:
 
 def test_negative_prompts(model: TextToImage) -> None:
     usual = draw(model)
-    assert not same(draw(model, negative="a hat"), usual)
+    less = draw(model, negative="a hat")
+    assert not same(less, usual)
+    assert less.record["text"].endswith(f"-{AWAY:g} a hat in twemoji style")
+    assert same(less, draw(model, f"{less.record['prompt']} - {AWAY} a hat"))
     assert same(draw(model, negative=""), usual)
-    off = draw(model, negative="a hat", guidance=1.0)
-    assert same(off, draw(model, guidance=1.0))
-    assert off.notes == ("guidance is 1, off: the negative prompt does nothing",)
-    assert not same(draw(model, "", negative="a hat"), draw(model, ""))
+
+
+def test_an_unsteered_picture_is_guided_away(model: TextToImage) -> None:
+    """There is no vector to take it from: the denoiser's answers are set against each other."""
+    away = draw(model, "", negative="a hat")
+    assert not same(away, draw(model, ""))
+    off = draw(model, "", negative="a hat", guidance=1.0)
+    assert same(off, draw(model, "", guidance=1.0))
+    assert "guidance is 1, off: the negative prompt does nothing" in off.notes
+    together = model.generate(["a cat", ""], negative="a hat", **FAST)
+    assert same(together[0], draw(model, "a cat", negative="a hat"))
+    assert same(together[1], away)
 
 
 def test_pictures_steer(model: TextToImage, files: Path) -> None:

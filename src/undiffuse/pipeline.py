@@ -14,7 +14,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from undiffuse import diffusion
-from undiffuse.config import STYLES, DrawConfig
+from undiffuse.config import EMBED, STYLES, DrawConfig
 from undiffuse.diffusion.arrays import Array, Denoiser, named, whole, within
 from undiffuse.errors import UserError
 from undiffuse.images import Pixels
@@ -134,15 +134,20 @@ class TextToImage:
         away = styled(asked.get("negative") or "", config.style)
         canvas = canvas_of(asked)
         more = self._more(asked, [*wanted, away])
+        wanted = [one.without(away) for one in wanted]
         indices = [first + k for k in range(n)]
         term = Space(self.clip).term
         cond = (
             np.stack([one.vector(term) for one in wanted]) if any(p.terms for p in wanted) else None
         )
+        negative = None
+        if away.terms and not all(one.terms for one in wanted):  # nothing to take it from
+            zeros = np.zeros(EMBED, np.float32)
+            negative = np.stack([zeros if p.terms else away.vector(term) for p in wanted])
         return _Job(
             config,
             None if cond is None else cond.repeat(n, axis=0),
-            away.vector(term)[None] if away.terms else None,
+            None if negative is None else negative.repeat(n, axis=0),
             canvas,
             self._uphill(asked.get("gradient") or 0.0),
             diffusion.noise_source(seed, indices * len(prompts), self.denoiser.shape),
@@ -198,7 +203,7 @@ class TextToImage:
         notes = prompt.notes
         if not prompt.terms:
             notes += ("the prompt is empty: the picture is unsteered, some picture or other",)
-        if away.terms and config.guidance == 1.0:
+        if away.terms and not prompt.terms and config.guidance == 1.0:
             notes += ("guidance is 1, off: the negative prompt does nothing",)
         texts = [term.text for term in (*prompt.terms, *away.terms) if not term.is_picture]
         cuts = [cut for cut in self.clip.tokens(texts).cut if cut] if texts else []

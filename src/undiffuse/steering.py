@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
@@ -25,6 +25,9 @@ from undiffuse.runtime.networks import CodecRuntime, Floats
 
 MAX_PROMPT = 1000  # characters; CLIP reads some twenty words
 STRENGTH = 0.7
+# Of what a negative prompt names, this much is taken from the vector (LOG.md): 0.5 leaves too much
+# of the thing, 1 takes more than the thing.
+AWAY = 0.7
 # "flat", "fluent" and "blob" are words of everyday too.
 _NAMES_STYLE = re.compile(rf"\b(?:noto|twemoji|emojione|(?:{'|'.join(STYLES)})[ -]style)\b", re.I)
 
@@ -35,7 +38,7 @@ class Asked(TypedDict, total=False):
     first_index  index of the first picture; the k-th of n is first_index + k.
     style        family of emoji to draw in, added to a prompt that names none; "" for none.
     guidance     how hard the prompt steers; 1 is off.
-    negative     words, or a sum, to steer away from.
+    negative     words, or a sum, to steer away from: taken from the prompt's vector.
     like         pictures whose vectors are added to the prompt's.
     start        a picture to begin with; `strength`, in (0, 1], is the share that noise replaces.
     gradient     how far CLIP's own gradient moves each finished picture; needs the extra [train].
@@ -71,6 +74,13 @@ class Prompt:
         if self.terms and not is_sum(self.terms):
             return self.terms[0].text
         return " ".join(f"{term.weight:+g} {term.text}" for term in self.terms)
+
+    def without(self, away: "Prompt") -> "Prompt":
+        """With `AWAY` times what is not wanted taken from the sum; an empty one stays empty."""
+        if not self.terms:
+            return self
+        taken = (replace(term, weight=-AWAY * term.weight) for term in away.terms)
+        return replace(self, terms=(*self.terms, *taken))
 
     def vector(self, encode: Callable[[Term], Floats]) -> Floats:
         """The unit vector `(512,)` of the sum, zeros where there is nothing to steer by."""
