@@ -24,8 +24,12 @@ class StoodIn:
         self.painter = RealPainter(sample())
         self.clip = SimpleNamespace(hash="steers")
         self.denoiser = SimpleNamespace(hash="draws", made_for={"clip": "steers", "codec": None})
+        self.codec = SimpleNamespace(encode=lambda pictures: pictures)
         self.defaults = DrawConfig()
         self.calls: list[tuple[list[str], int, str | None]] = []
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        return latents.transpose(0, 2, 3, 1)
 
     def generate(self, prompts: Sequence[str], *, seed: int, style: str | None) -> list:
         self.calls.append((list(prompts), seed, style))
@@ -74,6 +78,8 @@ def test_a_model_is_judged(
     assert report["data"]["hash"] == sample().pictures.digest
     values = {figure["name"]: figure["value"] for figure in report["figures"]}
     assert values["R-precision@5, as a share of real"] == 1.0
+    through = "sharpness of edges, true pictures through the codec, as a share of real"
+    assert values[through] == pytest.approx(1.0)
     assert Image.open(copies).size[0] > 500
     printed = capsys.readouterr().out
     assert "| R-precision@5 " in printed

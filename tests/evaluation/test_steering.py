@@ -78,6 +78,15 @@ def test_what_listening_is_worth(deaf: bool, tmp_path: Path) -> None:
     assert figures["like a picture: sharpness, as a share of plain prompts"].value < 9
 
 
+def test_one_way_alone(tmp_path: Path) -> None:
+    bench = Bench(Judge(KnowingEncoder(sample()), sample()), Artist(False), tmp_path, count=8)
+    found = {figure.name: figure.value for figure in steering_figures(bench, ways=("start",))}
+    assert found["filling in: kept to the byte"] == 1.0
+    assert {name.split(":")[0] for name in found if "strength" not in name} == {
+        "plain prompt", "filling in",
+    }  # fmt: skip
+
+
 def test_variety_is_the_distance_between_seeds() -> None:
     axes = np.eye(512, dtype=np.float32)
     rounds = np.stack([axes[[0, 0]], axes[[0, 1]]])  # the first prompt's are alike

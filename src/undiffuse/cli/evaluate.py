@@ -12,6 +12,7 @@ import click
 from undiffuse.cli.draw import MODEL, THREADS
 from undiffuse.cli.painter import ModelPainter, draw_with, through_codec
 from undiffuse.errors import UserError
+from undiffuse.evaluation import WAYS
 
 if TYPE_CHECKING:
     from undiffuse.config import DrawConfig
@@ -120,7 +121,8 @@ def model(chosen: Chosen, seed: int, names: int, copies: Path | None, clock: boo
 @command.command()
 @judged
 @click.option("--count", type=click.IntRange(4), default=100, show_default=True)
-def steering(chosen: Chosen, seed: int, count: int) -> None:
+@click.option("--way", "ways", multiple=True, type=click.Choice(WAYS), help="All, if not given.")
+def steering(chosen: Chosen, seed: int, count: int, ways: tuple[str, ...]) -> None:
     """Every way to steer, by some 5,000 drawings: does it act, and what is lost?"""
     from tempfile import TemporaryDirectory
 
@@ -131,7 +133,7 @@ def steering(chosen: Chosen, seed: int, count: int) -> None:
     drawn_by, judge, about = chosen.load()
     with TemporaryDirectory() as folder:
         bench = Bench(judge, partial(draw_with, drawn_by), Path(folder), count)
-        figures = _said(steering_figures(bench, seed))
+        figures = _said(steering_figures(bench, seed, ways or WAYS))
     settings = {"seed": seed, "count": count, **_plain(drawn_by.defaults)}
     _finish(Report(figures, {**about, "settings": settings}), chosen.out)
 

@@ -3,3 +3,5 @@
 Pictures and sentences are judged through two protocols (`Encoder`, `Painter`), in NumPy alone. The
 judge is never the CLIP that steers.
 """
+
+WAYS = ("like", "negative", "sum", "start", "gradient")  # to steer, each with its figures

@@ -2,7 +2,7 @@
 variety beside drawings of plain prompts.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undiffuse.data.split import unit_hash
+from undiffuse.evaluation import WAYS
 from undiffuse.evaluation.differences import read_table
 from undiffuse.evaluation.edges import edge_sharpness
 from undiffuse.evaluation.judge import Drawings, Judge
@@ -27,7 +28,7 @@ STARTS = 8  # pictures that drawing begins with
 
 @dataclass(frozen=True)
 class Bench:
-    """What the ways are tried on. `folder` holds `like-NAME.png` of held-out pictures."""
+    """What the ways are tried on. Into `folder` go the pictures that some of them begin with."""
 
     judge: Judge
     draw: Draw
@@ -64,17 +65,22 @@ def _main(name: str, words: frozenset[str]) -> str:
     return next((word for word in name.split() if word in words), sorted(words)[0])
 
 
-def steering_figures(bench: Bench, seed: int = 0) -> Iterator[Figure]:
-    """All ways, one after the other."""
+def steering_figures(bench: Bench, seed: int = 0, ways: Collection[str] = WAYS) -> Iterator[Figure]:
+    """Plain prompts, and the `ways` to steer, one after the other."""
     names = bench.names()
     plain = bench.drawn(names, seed)
     yield mean_figure("plain prompt: its name@5", bench.found(plain, names), seed)
     yield from losses(bench, "plain prompt", names, {}, plain, plain, seed)
-    yield from like_figures(bench, plain, seed)
-    yield from negative_figures(bench, seed)
-    yield from sum_figures(bench, seed)
-    yield from start_figures(bench, names, plain, seed)
-    yield from gradient_figures(bench, names, plain, seed)
+    measure: dict[str, Callable[[], Iterator[Figure]]] = {
+        "like": lambda: like_figures(bench, plain, seed),
+        "negative": lambda: negative_figures(bench, seed),
+        "sum": lambda: sum_figures(bench, seed),
+        "start": lambda: start_figures(bench, names, plain, seed),
+        "gradient": lambda: gradient_figures(bench, names, plain, seed),
+    }
+    for way in WAYS:
+        if way in ways:
+            yield from measure[way]()
 
 
 def losses(
@@ -100,16 +106,21 @@ def _spread(vectors: NDArray[np.float32]) -> Scores:
     return 1.0 - others.astype(np.float64)
 
 
-def like_figures(bench: Bench, plain: Drawings, seed: int) -> Iterator[Figure]:
-    """A held-out picture's vector alone: does its concept come back?"""
+def given(bench: Bench) -> tuple[Drawings, list[str]]:
+    """Held-out pictures, and the files that they now lie in."""
     material = bench.judge.material
     rows = material.plain_rows(CELL)
     order = sorted(rows, key=lambda row: unit_hash("like", material.pictures.keys[row]))
-    chosen = np.array(order[: 2 * bench.count])
-    real = bench.judge.real(chosen)
-    names = real.prompts
-    paths = [str(bench.folder / f"like-{place}.png") for place in range(len(chosen))]
+    real = bench.judge.real(np.array(order[: 2 * bench.count]))
+    paths = [str(bench.folder / f"like-{place}.png") for place in range(len(real.prompts))]
     _write(paths, real.pictures)
+    return real, paths
+
+
+def like_figures(bench: Bench, plain: Drawings, seed: int) -> Iterator[Figure]:
+    """A held-out picture's vector alone: does its concept come back?"""
+    real, paths = given(bench)
+    names = real.prompts
     drawn = bench.drawn(paths, seed)
     yield mean_figure("like a picture: its name@5", bench.found(drawn, names), seed, at_least=0.7,
                       real=float(bench.found(real, names).mean()))  # fmt: skip
@@ -161,7 +172,7 @@ def start_figures(
     bench: Bench, names: Sequence[str], plain: Drawings, seed: int
 ) -> Iterator[Figure]:
     """Beginning with a picture of something else: what is asked for, and what is kept of it."""
-    starts = [bench.folder / f"like-{place}.png" for place in range(STARTS)]
+    starts = [Path(path) for path in given(bench)[1][:STARTS]]
     few = list(names[: max(2, 2 * bench.count // STARTS)])
     first = bench.judge.look(few, np.stack([_read(path) for path in starts]))
     for strength in (0.5, 0.7, 0.9):
