@@ -122,12 +122,20 @@ def test_reconstruction_loss() -> None:
     assert reconstruction_loss(pixels, pixels) == 0
     # A shift of all values has no edges; a step has.
     assert reconstruction_loss(pixels + 0.5, pixels).item() == pytest.approx(0.5)
-    assert sharpness_loss(pixels, pixels) == sharpness_loss(pixels + 0.5, pixels + 0.5) == 0
-    assert sharpness_loss(torch.full_like(pixels, 0.5), pixels) > 0
     step = pixels.clone()
     step[..., 4:] += 0.5
     assert reconstruction_loss(step, pixels).item() == pytest.approx(0.25 + 0.5 / 7)
     assert [tuple(part.shape) for part in edges(pixels)] == [(2, 3, 7, 8), (2, 3, 8, 7)]
+
+
+def test_sharpness_is_of_edges_wherever_they_lie() -> None:
+    pixels = torch.zeros(1, 3, 64, 64)
+    pixels[..., 20:40, 20:40] = 1.0
+    assert sharpness_loss(pixels, pixels) == sharpness_loss(pixels + 0.5, pixels) == 0
+    assert sharpness_loss(torch.full_like(pixels, 0.5), pixels) > 0
+    moved = sharpness_loss(pixels.roll(1, 3), pixels)
+    soft = torch.nn.functional.avg_pool2d(pixels, 3, stride=1, padding=1)
+    assert moved < 0.5 * sharpness_loss(soft, pixels)
 
 
 def test_batches_of_clip() -> None:

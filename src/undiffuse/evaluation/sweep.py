@@ -18,7 +18,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     *({"sampler": name} for name in ("blend", "ddpm", "ddim", "heun")),
     *({"steps": steps} for steps in (5, 10, 40)),
     *({"shift": shift} for shift in (1.0, 2.0, 3.0)),
-    *({"guidance": scale} for scale in (1.0, 2.0, 4.0, 6.0)),
+    *({"guidance": scale} for scale in (1.0, 2.0, 3.0, 6.0)),
     *({"band_high": high} for high in (0.8, 0.9)),
     *({"band_low": low} for low in (0.1, 0.3)),
 )
