@@ -11,6 +11,7 @@ from undiffuse.evaluation.analogies import (
     analogy_figures,
     dressed,
     in_style,
+    said_in_training,
 )
 from undiffuse.evaluation.material import Material
 from undiffuse.evaluation.protocols import Pictures, Vectors
@@ -111,3 +112,22 @@ def test_a_case_of_styles_is_sought_in_all_families() -> None:
         ("man", "noto"), ("man", "flat"), ("woman", "flat"), ("woman", "noto")
     )]  # fmt: skip
     assert len(among) == len(NAMES) * len(STYLES)
+
+
+def test_what_was_never_trained_on_is_told_apart() -> None:
+    material = small()
+    for record in material.pictures.records:
+        if record["name"] == "man cook" or (record["name"], record["family"]) == ("man", "noto"):
+            record["split"] = "held-out concept"
+    assert not {"man cook", in_style("man", "noto")} & said_in_training(material)
+    assert {"man", in_style("man", "flat")} <= said_in_training(material)
+    encoder = AddingEncoder(material)
+    gallery = Gallery.of(material, encoder)
+    assert gallery.rows["noto"]["man"] not in gallery.trained
+    assert gallery.rows["flat"]["man"] in gallery.trained
+    figures = {f.name: f for f in analogy_figures(material, encoder)}
+    apart = figures["analogies@1, text: answer never trained on"]
+    asked = [d for kind in analogies(NAMES, (), STYLES).values() for *_, d in kind.cases]
+    assert apart.count == sum(d == "man cook" or "skin tone" in d for d in asked) == 6
+    assert apart.value == 1.0
+    assert "analogies@1, across, family never trained on: answer never trained on" not in figures

@@ -42,6 +42,17 @@ def test_the_table_shows_bounds_and_whether_they_are_kept() -> None:
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
 
 
+def test_single_cases_have_a_table_of_their_own() -> None:
+    rows = [{"word": "hat", "rank": 1, "margin": 0.12345, "worn": True, "first": ("hat", "cap")}]
+    report = Report(FIGURES, {}, {"differences": rows, "nothing": []})
+    assert json.loads(report.to_json())["differences"][0]["first"] == ["hat", "cap"]
+    lines = report.to_markdown().splitlines()
+    start = lines.index("differences:")
+    assert lines[start + 2] == "| word | rank | margin | worn | first    |"
+    assert lines[start + 4] == "| hat  | 1    | 0.123  | yes  | hat, cap |"
+    assert lines[-2:] == ["nothing:", ""]
+
+
 def test_the_hundred_prompts() -> None:
     prompts = read_prompts()
     assert len(prompts) == len(set(prompts)) == 100

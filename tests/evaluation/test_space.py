@@ -10,6 +10,7 @@ from undiffuse.evaluation.differences import (
     caption_words,
     difference_figures,
     natural_differences,
+    read_differences,
     read_out,
     read_table,
     worn_differences,
@@ -83,10 +84,24 @@ def test_read_out_finds_the_direction_that_was_added() -> None:
     plain = unit(rng.standard_normal((50, 512)))
     right = [[int(i)] for i in rng.integers(200, size=50)]
     with_ = unit(plain + 0.5 * words[[i[0] for i in right]])
-    assert read_out(plain, with_, words, right).all()
-    assert not read_out(with_, plain, words, right).any()
-    chance = read_out(plain, unit(rng.standard_normal((50, 512))), words, right).mean()
-    assert chance < 0.2
+    for (best, rank, margin, cosines), answer in zip(
+        read_out(plain, with_, words, right), right, strict=True
+    ):
+        assert [best, rank] == [*answer, 1]
+        assert margin == pytest.approx(np.sort(cosines)[-1] - np.sort(cosines)[-2])
+    for _, rank, margin, cosines in read_out(with_, plain, words, right):
+        assert rank == 200
+        assert margin == pytest.approx(cosines.min() - cosines.max())
+    noise = unit(rng.standard_normal((50, 512)))
+    assert np.median([rank for _, rank, *_ in read_out(plain, noise, words, right)]) > 50
+
+
+def test_the_nearest_of_several_right_words_counts() -> None:
+    words = np.eye(4, dtype=np.float32)
+    with_ = np.array([[0.0, 0.8, 0.5, 0.3]], np.float32)
+    ((best, rank, margin, _),) = read_out(np.zeros((1, 4), np.float32), with_, words, [[2, 3]])
+    assert (best, rank) == (2, 2)
+    assert margin == pytest.approx(-0.3 / np.linalg.norm(with_))
 
 
 class DressedEncoder(KnowingEncoder):
@@ -102,7 +117,16 @@ class DressedEncoder(KnowingEncoder):
 
 
 def test_differences_are_reported_whole_and_in_parts() -> None:
-    figures = {f.name: f for f in difference_figures(sample(), DressedEncoder())}
+    words = caption_words(sample())
+    readings = read_differences(sample(), DressedEncoder(), words)
+    for reading in readings:
+        assert reading.worn
+        assert (reading.rank, reading.first[0]) == (1, reading.word)
+        assert reading.margin > 0.5
+        assert reading.with_.startswith(f"{reading.without} wearing")
+    figures = {f.name: f for f in difference_figures(readings, len(words))}
     whole = figures["picture differences in words@5"]
     assert (whole.value, whole.at_least) == (1.0, 0.5)
     assert figures["picture differences in words@5, worn, by program"].count == whole.count
+    assert figures["picture differences, right word"].value > 0.9
+    assert not list(difference_figures([], 0))

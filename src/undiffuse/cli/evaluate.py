@@ -1,7 +1,7 @@
 """`undiffuse evaluate ...`: judge a model, examine a CLIP, draw the sheet of 100 prompts."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial, wraps
 from itertools import chain
 from pathlib import Path
@@ -156,7 +156,11 @@ def clip(
 ) -> None:
     """What a CLIP knows: held-out pictures, new words, differences, analogies."""
     from undiffuse.evaluation.analogies import analogy_figures
-    from undiffuse.evaluation.differences import difference_figures
+    from undiffuse.evaluation.differences import (
+        caption_words,
+        difference_figures,
+        read_differences,
+    )
     from undiffuse.evaluation.material import Material
     from undiffuse.evaluation.report import Report
     from undiffuse.evaluation.space import read_synonyms, retrieval_figures, synonym_figures
@@ -168,16 +172,19 @@ def clip(
     encoder = ClipEncoder(model or SHIPPED, threads)
     _say(f"reading {data}")
     material = Material.read(data)
+    words = caption_words(material)
+    readings = read_differences(material, encoder, words)
     figures = _said(
         chain(
             retrieval_figures(material, encoder, seed),
             synonym_figures(material, encoder, asked, seed),
-            difference_figures(material, encoder, seed),
+            difference_figures(readings, len(words), seed),
             analogy_figures(material, encoder, seed),
         )
     )
     about = {"clip": encoder.hash, "settings": {"seed": seed}, **_about(material)}
-    _finish(Report(figures, about), out)
+    cases = {"picture differences": [asdict(reading) for reading in readings]}
+    _finish(Report(figures, about, cases), out)
 
 
 @command.command()

@@ -4,9 +4,10 @@ Asked of texts, of pictures, and across the two: the vector of a picture, moved 
 texts. A label is what a text says and a picture shows: "man cook, dark skin tone".
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from undiffuse.data.composites import WORN, noun, wear, wearing
 from undiffuse.data.names import TONES
 from undiffuse.data.pictures import on_white
 from undiffuse.data.split import unit_hash
-from undiffuse.evaluation.material import EVALUATION, Material
+from undiffuse.evaluation.material import EVALUATION, Material, was_trained
 from undiffuse.evaluation.protocols import Encoder, Pictures, Vectors, encode_pictures, encode_texts
 from undiffuse.evaluation.statistics import Figure, mean_figure
 
@@ -117,34 +118,41 @@ def dressed(material: Material) -> Iterator[tuple[str, str, Pictures]]:
                     yield family, label, np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
+def _label(record: dict) -> str:
+    return str(record["name"]) + (f", {record['tone']}" if record["tone"] else "")
+
+
 @dataclass(frozen=True)
 class Gallery:
     """Every emoji of a set, and every head that can be dressed, with their vectors.
 
-    `rows`: family -> label -> row; `unseen`: the families that were never trained on.
+    `rows`: family -> label -> row; `unseen`: the families that were never trained on; `trained`:
+    the rows that were.
     """
 
     rows: dict[str, dict[str, int]]
     vectors: Vectors
     unseen: frozenset[str]
+    trained: frozenset[int]
 
     @classmethod
     def of(cls, material: Material, encoder: Encoder) -> "Gallery":
         rows: dict[str, dict[str, int]] = {}
         pictures: list[Pictures] = []
-        emoji = [
-            (r["family"], r["name"] + (f", {r['tone']}" if r["tone"] else ""), picture)
-            for r, picture in zip(
-                material.pictures.records, material.pictures.pictures, strict=True
-            )
-            if not r.get("composite")
-        ]
-        for family, label, picture in (*emoji, *dressed(material)):
+        trained: set[int] = set()
+        both = zip(material.pictures.records, material.pictures.pictures, strict=True)
+        emoji = [(r, picture) for r, picture in both if not r.get("composite")]
+        for record, picture in emoji:
+            if was_trained(record):
+                trained.add(len(pictures))
+            rows.setdefault(record["family"], {})[_label(record)] = len(pictures)
+            pictures.append(picture)
+        for family, label, picture in dressed(material):
             rows.setdefault(family, {})[label] = len(pictures)
             pictures.append(picture)
-        splits = {(r["family"], r["split"]) for r in material.pictures.records}
-        unseen = frozenset(family for family, split in splits if split == EVALUATION)
-        return cls(rows, encode_pictures(encoder, np.stack(pictures)), unseen)
+        unseen = frozenset(r["family"] for r, _ in emoji if r["split"] == EVALUATION)
+        vectors = encode_pictures(encoder, np.stack(pictures))
+        return cls(rows, vectors, unseen, frozenset(trained))
 
     def find(self, case: Analogy, unseen: bool) -> tuple[list[int], list[int]] | None:
         """The rows of a case's four pictures, and the rows to seek the fourth among.
@@ -164,25 +172,41 @@ class Gallery:
         return [shown[label] for label in case], list(shown.values())
 
 
-Hits = dict[str, list[int]]  # kind -> the place of the answer in each case, 0 for the first
+class Hit(NamedTuple):
+    """The place of a case's answer, 0 for the first; whether the answer itself was trained on."""
+
+    place: int
+    trained: bool
 
 
-def text_places(kinds: dict[str, Kind], names: Sequence[str], encoder: Encoder) -> Hits:
-    """Text against text; a, b and c themselves are no answers."""
+Hits = dict[str, list[Hit]]  # kind -> its cases
+
+
+def said_in_training(material: Material) -> set[str]:
+    """What training pictures are called, composites too, alone and with their family."""
+    trained = [record for record in material.pictures.records if was_trained(record)]
+    labels = {(_label(record), record["family"]) for record in trained}
+    return {label for label, _ in labels} | {in_style(*both) for both in labels}
+
+
+def text_hits(
+    kinds: dict[str, Kind], names: Sequence[str], said: Container[str], encoder: Encoder
+) -> Hits:
+    """Text against text; a, b and c themselves are no answers. `said`: labels of training."""
     hits: Hits = {}
     for kind, found in kinds.items():
         texts = sorted({*names, *found.others})
         index = {text: i for i, text in enumerate(texts)}
         vectors = encode_texts(encoder, texts)
-        cases = np.array([[index[label] for label in case] for case in found.cases])
-        moved = vectors[cases[:, 0]] - vectors[cases[:, 1]] + vectors[cases[:, 2]]
-        hits[kind] = [
-            _place(vector @ vectors.T, case) for vector, case in zip(moved, cases, strict=True)
-        ]
+        for case in found.cases:
+            places = [index[label] for label in case]
+            a, b, c = vectors[places[:3]]
+            cosines = vectors @ (a - b + c)
+            hits.setdefault(kind, []).append(Hit(_place(cosines, places), case[-1] in said))
     return hits
 
 
-def picture_places(
+def picture_hits(
     kinds: dict[str, Kind], gallery: Gallery, encoder: Encoder, *, across: bool, unseen: bool
 ) -> Hits:
     """Pictures against the pictures of their family; `across`: b and c are texts."""
@@ -198,7 +222,8 @@ def picture_places(
             less, more = (said[case[1]], said[case[2]]) if across else gallery.vectors[[b, c]]
             cosines = gallery.vectors[among] @ (gallery.vectors[a] - less + more)
             places = [among.index(row) for row in ((a, d) if across else (a, b, c, d))]
-            hits.setdefault(kind, []).append(_place(cosines, places))
+            hit = Hit(_place(cosines, places), d in gallery.trained)
+            hits.setdefault(kind, []).append(hit)
     return hits
 
 
@@ -209,7 +234,9 @@ def _place(cosines: Vectors, case: Sequence[int]) -> int:
 
 
 def analogy_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
-    """How often the answer is the first, and among the first 5: all cases, then kind by kind."""
+    """How often the answer is the first, and among the first 5: all cases, those whose answer no
+    training picture shows or is called, then kind by kind.
+    """
     gallery = Gallery.of(material, encoder)
     trained = [family for family in sorted(gallery.rows) if family not in gallery.unseen]
     layers = [layer.record for layer in material.layers.values()]
@@ -218,21 +245,29 @@ def analogy_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iter
         for family in trained
     ]
     kinds = analogies(material.names, heads, trained)
-    ways = {
-        "text": (text_places(kinds, material.names, encoder), 0.85, 0.95),
-        "pictures": (
-            picture_places(kinds, gallery, encoder, across=False, unseen=False), None, None
-        ),
-        "across": (picture_places(kinds, gallery, encoder, across=True, unseen=False), None, 0.8),
-        "across, family never trained on": (
-            picture_places(kinds, gallery, encoder, across=True, unseen=True), None, None
-        ),
-    }  # fmt: skip
-    for way, (hits, *targets) in ways.items():
-        pooled = np.concatenate([np.array(places) for places in hits.values()] or [np.zeros(0)])
-        for first, target in zip((1, 5), targets, strict=True):
-            if len(pooled):
-                title = f"analogies@{first}, {way}"
-                yield mean_figure(title, pooled < first, seed, at_least=target)
-                for kind, places in hits.items():
-                    yield mean_figure(f"{title}: {kind}", np.array(places) < first, seed)
+    said = said_in_training(material)
+    text = text_hits(kinds, material.names, said, encoder)
+    shown, across, other = (
+        picture_hits(kinds, gallery, encoder, across=moved, unseen=unseen)
+        for moved, unseen in ((False, False), (True, False), (True, True))
+    )
+    yield from _figures("text", text, (0.85, 0.95), seed)
+    yield from _figures("pictures", shown, (None, None), seed)
+    yield from _figures("across", across, (None, 0.8), seed)
+    yield from _figures("across, family never trained on", other, (None, None), seed)
+
+
+def _figures(
+    way: str, hits: Hits, targets: tuple[float | None, float | None], seed: int
+) -> Iterator[Figure]:
+    every = [hit for of_kind in hits.values() for hit in of_kind]
+    parts = {"answer never trained on": [hit for hit in every if not hit.trained], **hits}
+    for first, target in zip((1, 5), targets, strict=True):
+        title = f"analogies@{first}, {way}"
+        if every:
+            right = np.array([hit.place < first for hit in every])
+            yield mean_figure(title, right, seed, at_least=target)
+        for part, some in parts.items():
+            if 0 < len(some) < len(every):
+                right = np.array([hit.place < first for hit in some])
+                yield mean_figure(f"{title}: {part}", right, seed)

@@ -6,7 +6,7 @@ of the evaluation family, which nothing was trained on. 40 are heads that were n
 and the same heads with something put on by program.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undiffuse.data.captions import facts, words_of
-from undiffuse.data.composites import WORN, wear
+from undiffuse.data.composites import WORN, wear, wearing
 from undiffuse.data.pictures import on_white
-from undiffuse.data.shards import Sample
 from undiffuse.data.split import unit_hash
 from undiffuse.evaluation.material import Material, is_plain, was_trained
 from undiffuse.evaluation.protocols import Encoder, Pictures, Vectors, encode_pictures, encode_texts
-from undiffuse.evaluation.retrieval import found
+from undiffuse.evaluation.retrieval import ranks
 from undiffuse.evaluation.statistics import Figure, mean_figure
 
 NATURAL, WORN_EACH = 60, (3, 2)  # pairs per thing worn: on trained families, on the other
@@ -33,11 +32,31 @@ class Difference:
     `unseen`: whether neither picture nor anything else of their family was trained on.
     """
 
+    shown: tuple[str, str]  # what the two are called
+    family: str
     without: Pictures
     with_: Pictures
     words: frozenset[str]
     worn: bool
     unseen: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a difference of pictures says: the nearest right word, its cosine, its place among all
+    words (1 is the first), how far it lies before or behind the best wrong one, and the first five.
+    """
+
+    with_: str
+    without: str
+    family: str
+    worn: bool
+    unseen: bool
+    word: str
+    cosine: float
+    rank: int
+    margin: float
+    first: tuple[str, ...]
 
 
 def caption_words(material: Material) -> list[str]:
@@ -72,7 +91,7 @@ def natural_differences(material: Material, count: int = NATURAL) -> list[Differ
             pictures = material.pictures.pictures
             one = pictures[rows[without, family]], pictures[row]
             pairs.append((unit_hash("difference", without, with_), Difference(
-                *one, words, worn=False, unseen=unseen
+                (without, with_), family, *one, words, worn=False, unseen=unseen
             )))  # fmt: skip
     return [pair for _, pair in sorted(pairs, key=lambda entry: entry[0])[:count]]
 
@@ -95,11 +114,9 @@ def worn_differences(material: Material) -> Iterator[Difference]:
             for head in fitting[:count]:
                 thing = things[head.record["family"]]
                 dressed = wear(head.picture, thing.picture, width, foot)
-                yield Difference(_flat(head), _on_white(dressed), words, worn=True, unseen=unseen)
-
-
-def _flat(sample: Sample) -> Pictures:
-    return _on_white(sample.picture)
+                shown = head.record["name"], wearing(head.record["name"], word)
+                yield Difference(shown, head.record["family"], _on_white(head.picture),
+                                 _on_white(dressed), words, worn=True, unseen=unseen)  # fmt: skip
 
 
 def _on_white(rgba: NDArray[np.uint8]) -> Pictures:
@@ -107,32 +124,58 @@ def _on_white(rgba: NDArray[np.uint8]) -> Pictures:
 
 
 def read_out(
-    without: Vectors, with_: Vectors, words: Vectors, right: list[list[int]], first: int = 5
-) -> NDArray[np.bool_]:
-    """`(P,)`: whether a right word is among the `first` nearest to each difference of vectors."""
-    return found(with_ - without, words, right, first)  # length does not change the order
+    without: Vectors, with_: Vectors, words: Vectors, right: Sequence[Sequence[int]]
+) -> Iterator[tuple[int, int, float, NDArray[np.float32]]]:
+    """For each difference of vectors: the nearest right word, its rank from 1, its margin over the
+    best wrong one, and the cosines with all words `(words, 512)`, which are of unit length.
+    """
+    moved = with_ - without
+    moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+    for cosines, place, answers in zip(
+        moved @ words.T, ranks(moved, words, right), right, strict=True
+    ):
+        best = max(answers, key=lambda word: float(cosines[word]))
+        margin = float(cosines[best] - np.delete(cosines, list(answers)).max(initial=-1.0))
+        yield best, int(place) + 1, margin, cosines
 
 
-def difference_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
-    """How often the right word is among the first 5 of all caption words, whole and in parts."""
-    pairs = [*natural_differences(material), *worn_differences(material)]
-    words = caption_words(material)
+def read_differences(
+    material: Material, encoder: Encoder, words: Sequence[str], first: int = 5
+) -> list[Reading]:
+    """Every pair whose right words are among `words`, read out in them."""
     position = {word: i for i, word in enumerate(words)}
+    pairs = [*natural_differences(material), *worn_differences(material)]
     pairs = [pair for pair in pairs if pair.words & position.keys()]
     if not pairs:
-        return
+        return []
     without = encode_pictures(encoder, np.stack([pair.without for pair in pairs]))
     with_ = encode_pictures(encoder, np.stack([pair.with_ for pair in pairs]))
     right = [sorted(position[word] for word in pair.words & position.keys()) for pair in pairs]
-    hits = read_out(without, with_, encode_texts(encoder, words), right)
+    read = read_out(without, with_, encode_texts(encoder, words), right)
+    return [
+        Reading(
+            *pair.shown[::-1], pair.family, pair.worn, pair.unseen, words[best],
+            float(cosines[best]), rank, margin,
+            tuple(words[i] for i in np.argsort(-cosines, kind="stable")[:first]),
+        )
+        for pair, (best, rank, margin, cosines) in zip(pairs, read, strict=True)
+    ]  # fmt: skip
+
+
+def difference_figures(readings: Sequence[Reading], words: int, seed: int = 0) -> Iterator[Figure]:
+    """How often the right word is among the first 5 of all caption words, whole and in parts."""
+    if not readings:
+        return
     title = "picture differences in words@5"
-    note = f"among {len(words)} caption words"
-    yield mean_figure(title, hits, seed, at_least=0.5, note=note)
+    hits = np.array([reading.rank <= 5 for reading in readings])
+    yield mean_figure(title, hits, seed, at_least=0.5, note=f"among {words} caption words")
     parts = {
-        "emoji beside emoji": np.array([not pair.worn for pair in pairs]),
-        "worn, by program": np.array([pair.worn for pair in pairs]),
-        "family never trained on": np.array([pair.unseen for pair in pairs]),
+        "emoji beside emoji": np.array([not reading.worn for reading in readings]),
+        "worn, by program": np.array([reading.worn for reading in readings]),
+        "family never trained on": np.array([reading.unseen for reading in readings]),
     }
     for part, chosen in parts.items():
         if chosen.any():
             yield mean_figure(f"{title}, {part}", hits[chosen], seed)
+    cosines = [reading.cosine for reading in readings]
+    yield mean_figure("picture differences, right word", cosines, seed, unit="cosine")

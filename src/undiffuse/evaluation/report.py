@@ -14,25 +14,48 @@ MARK = {True: "yes", False: "**no**", None: ""}
 
 @dataclass(frozen=True)
 class Report:
-    """Figures, and what they depend on: hashes, settings, the data, the machine."""
+    """Figures, and what they depend on: hashes, settings, the data, the machine.
+
+    `cases`: title -> what single cases came to, rows with the same fields.
+    """
 
     figures: Sequence[Figure]
     about: Mapping[str, Any] = field(default_factory=dict)
+    cases: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Every figure with its count, interval, bounds and real value."""
-        content = {**self.about, "figures": [figure.to_dict() for figure in self.figures]}
+        figures = [figure.to_dict() for figure in self.figures]
+        content = {**self.about, "figures": figures, **self.cases}
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
-        """A table with the bounds beside each figure and whether they are kept, then the notes."""
-        rows = [HEAD, *(_row(figure) for figure in self.figures)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-        lines = [" | ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows]
-        lines.insert(1, " | ".join("-" * width for width in widths))
+        """A table with the bounds beside each figure and whether they are kept, the notes, then a
+        table of each kind of cases.
+        """
+        lines = _table([HEAD, *(_row(figure) for figure in self.figures)])
         notes = [f"- {figure.name}: {figure.note}" for figure in self.figures if figure.note]
         about = [f"- {name}: {value}" for name, value in self.about.items()]
-        return "\n".join([*(f"| {line} |" for line in lines), "", *notes, "", *about]) + "\n"
+        for title, rows in self.cases.items():
+            about += ["", f"{title}:", ""]
+            if rows:
+                about += _table([tuple(rows[0]), *(tuple(map(_said, r.values())) for r in rows)])
+        return "\n".join([*lines, "", *notes, "", *about]) + "\n"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [" | ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows]
+    lines.insert(1, " | ".join("-" * width for width in widths))
+    return [f"| {line} |" for line in lines]
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _row(figure: Figure) -> tuple[str, ...]:

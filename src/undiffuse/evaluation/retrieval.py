@@ -23,15 +23,3 @@ def ranks(
         nearer = similarity[row] >= similarity[row, wanted].max()
         out[row] = nearer.sum() - nearer[wanted].sum()
     return out
-
-
-def found(
-    vectors: Vectors, targets: Vectors, right: Sequence[Collection[int]], first: int
-) -> NDArray[np.bool_]:
-    """`(B,)`: whether a right target is among the `first` nearest."""
-    return ranks(vectors, targets, right) < first
-
-
-def top(vectors: Vectors, targets: Vectors, count: int) -> NDArray[np.int64]:
-    """`(B, count)`: the nearest targets, nearest first."""
-    return np.argsort(-(vectors @ targets.T), axis=1, kind="stable")[:, :count]
