@@ -56,9 +56,13 @@ class Artist:
         return np.stack([self.one(prompt, options) for prompt in prompts])
 
 
+def way(one: str, other: str, count: int) -> list[str]:
+    return [one] * (count // 2 + 1) + [other] * (count // 2)
+
+
 def examine(artist: Artist, folder: Path) -> dict[str, Figure]:
     judge = Judge(KnowingEncoder(sample()), sample())
-    bench = Bench(judge, artist, folder, count=8)
+    bench = Bench(judge, artist, way, folder, count=8)
     assert bench.pairs(), "the sample has no pair of the table"
     return {figure.name: figure for figure in steering_figures(bench)}
 
@@ -76,12 +80,24 @@ def test_what_listening_is_worth(deaf: bool, tmp_path: Path) -> None:
     assert figures["a thing asked in its own name: it is seen"].value == 1.0
     assert figures["a thing asked as a sum: it is seen"].value == (0.0 if deaf else 1.0)
     assert figures["like a picture: sharpness, as a share of plain prompts"].value < 9
+    assert figures["between two names: the ends seen"].value == 1.0
+    assert figures["between two names: the nearer end between seen"].value == 1.0
+    assert figures["between two names: the largest step, of all"].value == pytest.approx(1.0)
+
+
+def test_a_way_that_never_leaves(tmp_path: Path) -> None:
+    judge = Judge(KnowingEncoder(sample()), sample())
+    bench = Bench(judge, Artist(), lambda one, _, count: [one] * count, tmp_path, count=8)
+    found = {figure.name: figure.value for figure in steering_figures(bench, ways=("between",))}
+    assert found["between two names: the ends seen"] == 0.5
+    assert found["between two names: the nearer end between seen"] == 0.5
 
 
 def test_one_way_alone(tmp_path: Path) -> None:
-    bench = Bench(Judge(KnowingEncoder(sample()), sample()), Artist(False), tmp_path, count=8)
+    bench = Bench(Judge(KnowingEncoder(sample()), sample()), Artist(False), way, tmp_path, count=8)
     found = {figure.name: figure.value for figure in steering_figures(bench, ways=("start",))}
     assert found["filling in: kept to the byte"] == 1.0
+    assert "from a picture, strength 0.7: variety" in found
     assert {name.split(":")[0] for name in found if "strength" not in name} == {
         "plain prompt", "filling in",
     }  # fmt: skip

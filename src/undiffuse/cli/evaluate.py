@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undiffuse.cli.draw import MODEL, THREADS
-from undiffuse.cli.painter import ModelPainter, draw_with, through_codec
+from undiffuse.cli.painter import ModelPainter, draw_with, through_codec, way_by
 from undiffuse.errors import UserError
 from undiffuse.evaluation import WAYS
 
@@ -132,7 +132,8 @@ def steering(chosen: Chosen, seed: int, count: int, ways: tuple[str, ...]) -> No
     _check_places(chosen.out)
     drawn_by, judge, about = chosen.load()
     with TemporaryDirectory() as folder:
-        bench = Bench(judge, partial(draw_with, drawn_by), Path(folder), count)
+        draw, way = partial(draw_with, drawn_by), partial(way_by, drawn_by)
+        bench = Bench(judge, draw, way, Path(folder), count)
         figures = _said(steering_figures(bench, seed, ways or WAYS))
     settings = {"seed": seed, "count": count, **_plain(drawn_by.defaults)}
     _finish(Report(figures, {**about, "settings": settings}), chosen.out)

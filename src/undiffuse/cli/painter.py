@@ -53,6 +53,14 @@ def draw_with(
     return np.stack(made)
 
 
+def way_by(model: "TextToImage", one: str, other: str, count: int) -> list[str]:
+    """`evaluation.steering.Bench.way` by a loaded model."""
+    from undiffuse.space import Space
+    from undiffuse.steering import between
+
+    return between(one, other, Space(model.clip).term, count)
+
+
 def through_codec(model: "TextToImage", pictures: "Pictures") -> "Pictures":
     """Bytes `(B, 3, 64, 64)`, encoded and decoded again by a loaded model's codec."""
     import numpy as np

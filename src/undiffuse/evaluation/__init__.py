@@ -4,4 +4,5 @@ Pictures and sentences are judged through two protocols (`Encoder`, `Painter`), 
 judge is never the CLIP that steers.
 """
 
-WAYS = ("like", "negative", "sum", "start", "gradient")  # to steer, each with its figures
+# To steer, each with its figures.
+WAYS = ("like", "negative", "sum", "between", "start", "gradient")

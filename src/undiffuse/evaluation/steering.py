@@ -24,6 +24,7 @@ Draw = Callable[..., Pictures]
 SEEDS = 4  # rounds by which variety is told
 ROUNDS = 2  # seeds of each pair: 200 drawings of 100 pairs
 STARTS = 8  # pictures that drawing begins with
+STRIP = 5  # pictures from one prompt to another, both ends among them
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Bench:
 
     judge: Judge
     draw: Draw
+    way: Callable[[str, str, int], list[str]]  # so many prompts from one to another
     folder: Path
     count: int = 100
 
@@ -75,6 +77,7 @@ def steering_figures(bench: Bench, seed: int = 0, ways: Collection[str] = WAYS) 
         "like": lambda: like_figures(bench, plain, seed),
         "negative": lambda: negative_figures(bench, seed),
         "sum": lambda: sum_figures(bench, seed),
+        "between": lambda: between_figures(bench, names, plain, seed),
         "start": lambda: start_figures(bench, names, plain, seed),
         "gradient": lambda: gradient_figures(bench, names, plain, seed),
     }
@@ -168,6 +171,33 @@ def sum_figures(bench: Bench, seed: int) -> Iterator[Figure]:
                       drawn["in words"][0], seed)  # fmt: skip
 
 
+def between_figures(
+    bench: Bench, names: Sequence[str], plain: Drawings, seed: int
+) -> Iterator[Figure]:
+    """From one name to another: is the nearer end seen in the pictures between, and how even is
+    the way?
+    """
+    ends = list(zip(names[: bench.count : 2], names[1 : bench.count : 2], strict=False))
+    ways = [bench.way(one, other, STRIP) for one, other in ends]
+    strips = [bench.drawn(prompts, seed) for prompts in ways]
+    names_of = (encode_texts(bench.judge.encoder, pair) for pair in ends)
+    lean = np.array(
+        [strip.vectors @ (b - a) for strip, (a, b) in zip(strips, names_of, strict=True)]
+    )
+    place = np.linspace(-1.0, 1.0, STRIP)
+    for title, inside in (
+        ("the ends", np.abs(place) == 1), ("the nearer end between", np.abs(place) % 1 > 0)
+    ):  # fmt: skip
+        seen = (lean[:, inside] * place[inside] > 0).mean(1)
+        yield mean_figure(f"between two names: {title} seen", seen, seed)
+    steps = np.array([1 - (s.vectors[1:] * s.vectors[:-1]).sum(1) for s in strips])
+    largest = steps.max(1) / np.maximum(steps.sum(1), 1e-12)
+    yield mean_figure("between two names: the largest step, of all", largest, seed,
+                      note=f"{1 / (STRIP - 1):.0%} if all are alike")  # fmt: skip
+    yield from losses(bench, "between two names", [prompts[STRIP // 2] for prompts in ways], {},
+                      Drawings.join(strips), plain, seed)  # fmt: skip
+
+
 def start_figures(
     bench: Bench, names: Sequence[str], plain: Drawings, seed: int
 ) -> Iterator[Figure]:
@@ -184,6 +214,8 @@ def start_figures(
         yield mean_figure(
             f"{title}: cosine with the picture", np.mean(near, 0), seed, unit="cosine"
         )
+        yield from losses(bench, title, few, {"start": starts[0], "strength": strength},
+                          Drawings.join(drawn), plain, seed)  # fmt: skip
     mask = np.zeros((64, 64), np.uint8)
     mask[:, 32:] = 255
     where = bench.folder / "mask.png"
