@@ -6,6 +6,7 @@ with the same versions of this package, NumPy and ONNX Runtime.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -259,10 +260,11 @@ def load(folder: str | Path | None = None, threads: int = 2) -> TextToImage:
     is missing, broken, or another than the denoiser was trained with.
     """
     place = SHIPPED if folder is None else Path(folder)
-    denoiser = DenoiserRuntime(place, threads)
-    clip = ClipEncoder(place, threads)
+    with ThreadPoolExecutor(1) as beside:
+        others = beside.submit(lambda: (ClipEncoder(place, threads), CodecRuntime(place, threads)))
+        denoiser = DenoiserRuntime(place, threads)
+        clip, codec = others.result()
     _check_pair(place, denoiser, "clip", clip.hash)
-    codec = CodecRuntime(place, threads)
     _check_pair(place, denoiser, "codec", codec.encoder)
     return TextToImage(clip, denoiser, codec, place)
 

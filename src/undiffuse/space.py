@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ class Named:
 
 def caption_words() -> list[str]:
     """Every word of the captions that the shipped CLIP was trained on, sorted."""
-    return (files("undiffuse.clip") / "words.txt").read_text(encoding="utf-8").split()
+    return (Path(__file__).parent / "clip" / "words.txt").read_text(encoding="utf-8").split()
 
 
 @dataclass(frozen=True)

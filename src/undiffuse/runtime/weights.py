@@ -63,7 +63,7 @@ def hash_of(halves: dict[str, np.ndarray], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(halves):
         digest.update(name.encode())
-        digest.update(halves[name].tobytes())
+        digest.update(np.ascontiguousarray(halves[name]).data)
     return digest.hexdigest()[:16]
 
 
