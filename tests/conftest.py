@@ -1,10 +1,15 @@
-"""Tiny models with random weights, written as the files that ship are, with their graphs."""
+"""Tiny models with random weights, written as the files that ship are, with their graphs; and the
+program, called as a person calls it.
+"""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from undiffuse.cli.main import main
 from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, byte_letters
 from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
 from undiffuse.runtime.weights import read_weights
@@ -15,6 +20,8 @@ CLIP = ClipConfig(
 )  # fmt: skip
 CODEC = CodecConfig(widths=(8, 16, 16))
 LATENT = DenoiserConfig(width=48, depth=2, heads=2)
+
+Run = Callable[..., tuple[int, list[str], str]]
 
 
 def byte_tokenizer(context: int = CLIP.context) -> Tokenizer:
@@ -61,3 +68,29 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     return write_model(tmp_path_factory.mktemp("model"), LATENT)
+
+
+@pytest.fixture
+def run(
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Call the program in an empty folder: exit status, lines of stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, model: Path | None = model_folder) -> tuple[int, list[str], str]:
+        given = () if model is None else ("--model", str(model))
+        words = (*given, *arguments) if "--" in arguments else (*arguments, *given)
+        monkeypatch.setattr(sys, "argv", ["undiffuse", *words])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err
+
+    return call

@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.diffusion import oracles
+from tests.diffusion.walks import EVERY
 from undiffuse.diffusion import (
     SCHEDULES,
     Schedule,
@@ -22,7 +23,6 @@ from undiffuse.diffusion import (
 )
 from undiffuse.errors import UserError
 
-EVERY = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 LEVELS = st.floats(0.0, 1.0)
 
 

@@ -6,34 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.diffusion import oracles
+from tests.diffusion.draws import NAMES, PLAIN, SHAPES, column, drawn
+from tests.diffusion.walks import EVERY
 from undiffuse.diffusion import (
     EPS_START,
     SCHEDULES,
-    TARGETS,
     Schedule,
     as_denoiser,
     convert,
     loss_weight,
     mix,
-    step_before,
     target,
     to_x0,
 )
 from undiffuse.errors import UserError
-
-EVERY = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-NAMES = pytest.mark.parametrize("name", TARGETS)
-PLAIN = ("x0", "eps", "v")
-SHAPES = st.lists(st.integers(1, 4), min_size=2, max_size=4).map(tuple)
-
-
-def drawn(seed: int, shape: tuple[int, ...], dtype: type = np.float64) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [rng.standard_normal(shape).astype(dtype) for _ in range(3)]
-
-
-def column(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return values.reshape(-1, *[1] * (len(shape) - 1))
 
 
 @EVERY
@@ -99,92 +85,6 @@ def test_conversions_are_exact(
     else:
         enlarged = np.maximum(1.0, np.maximum(1 / (alpha + 1e-30), 1 / (sigma + 1e-30)))
     assert (abs(found - exact) <= 1e-6 * size * enlarged).all()
-
-
-@EVERY
-@pytest.mark.parametrize("name", PLAIN)
-@pytest.mark.parametrize("chain", [1, 20, 200])
-@oracles.few
-@given(data=st.data())
-def test_to_previous_and_back(
-    schedule: Schedule, name: str, chain: int, data: st.DataObject
-) -> None:
-    lowest = 1
-    highest = chain - (name == "eps" and schedule.leftover() == 0.0)
-    if highest < lowest:
-        return
-    number = data.draw(st.integers(lowest, highest))
-    x0, noise, _ = drawn(number, (2, 3))
-    t = number / chain
-    x_t, told = mix(schedule, x0, noise, t), target(name, schedule, x0, noise, t)
-    mean = convert(name, "previous", schedule, told, x_t, t, chain=chain)
-    # arXiv 2006.11239, equation 7, for any schedule: with a = alpha_t / alpha_s and
-    # b = sigma_t^2 - a^2 sigma_s^2,  mean = (a sigma_s^2 x_t + alpha_s b x0) / sigma_t^2
-    (alpha_t, sigma_t), (alpha_s, sigma_s) = (schedule.shares(s) for s in (t, (number - 1) / chain))
-    a = alpha_t / alpha_s
-    b = sigma_t**2 - (a * sigma_s) ** 2
-    wanted = (a * sigma_s**2 * x_t + alpha_s * b * x0) / sigma_t**2
-    np.testing.assert_allclose(mean, wanted, atol=1e-9)
-    back = to_x0("previous", schedule, mean, x_t, t, chain=chain)
-    np.testing.assert_allclose(back, x0, atol=1e-6)
-
-
-@EVERY
-@pytest.mark.parametrize("chain", [20, 200])
-def test_previous_and_x_t_come_from_one_markov_chain(schedule: Schedule, chain: int) -> None:
-    size = 200_000
-    rng = np.random.default_rng(3)
-    for number in (1, chain // 2, chain):
-        t, s = number / chain, (number - 1) / chain
-        noise, fresh = rng.standard_normal((2, size, 1))
-        x0 = np.full((size, 1), 0.7)
-        x_t = mix(schedule, x0, noise, t)
-        x_s = target("previous", schedule, x0, noise, t, chain=chain, fresh=fresh)
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.shares(t), schedule.shares(s)
-        # x_s is the picture mixed at s, and x_t - (alpha_t / alpha_s) x_s is new noise.
-        error = 4.5 / np.sqrt(size)
-        assert abs(x_s.mean() - alpha_s * 0.7) <= error * sigma_s + 1e-12
-        assert abs(x_s.std() - sigma_s) <= error * sigma_s + 1e-12
-        added = x_t - alpha_t / alpha_s * x_s
-        assert abs((added * (x_s - alpha_s * 0.7)).mean()) <= error * sigma_s * sigma_t + 1e-12
-        assert (
-            abs(added.std() ** 2 - (sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2)) <= 2 * error
-        )
-
-
-def test_the_best_prediction_of_previous_is_what_convert_gives() -> None:
-    # The mean over the fresh noise of the target is the mean of the step before.
-    schedule, (x0, noise, fresh) = SCHEDULES["linear"], drawn(5, (2, 3))
-    pair = [
-        target("previous", schedule, x0, noise, 0.5, chain=20, fresh=z) for z in (fresh, -fresh)
-    ]
-    x_t = mix(schedule, x0, noise, 0.5)
-    mean = convert("x0", "previous", schedule, x0, x_t, 0.5, chain=20)
-    np.testing.assert_allclose((pair[0] + pair[1]) / 2, mean, atol=1e-12)
-
-
-def test_step_before_keeps_what_it_is_given() -> None:
-    torch = pytest.importorskip("torch")
-    assert step_before(1.0, 20) == 0.95
-    assert step_before(0.05, 20) == 0.0
-    t = np.float32([0.1, 1.0])
-    np.testing.assert_allclose(step_before(t, 20), [0.05, 0.95], rtol=1e-6)
-    assert step_before(torch.tensor([0.1]), 20).dtype == torch.float32
-
-
-@pytest.mark.parametrize("t", [0.0, 0.51, 0.025])
-def test_levels_off_the_chain_are_named(t: float) -> None:
-    x0, noise, fresh = drawn(0, (2, 3))
-    with pytest.raises(UserError, match=f"t={t:g} is not on the chain=20"):
-        target("previous", SCHEDULES["linear"], x0, noise, t, chain=20, fresh=fresh)
-
-
-def test_previous_needs_its_chain_and_its_second_noise() -> None:
-    x0, noise, fresh = drawn(0, (2, 3))
-    with pytest.raises(UserError, match="chain=0"):
-        target("previous", SCHEDULES["linear"], x0, noise, 0.5, fresh=fresh)
-    with pytest.raises(UserError, match="fresh is NoneType"):
-        target("previous", SCHEDULES["linear"], x0, noise, 0.5, chain=20)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])

@@ -15,7 +15,7 @@ MICRO = budgets.Budget(
     "micro", pictures=128, held_out=64, clip_steps=2, train_steps=2, batch=4, seeds=1,
     prompts=12, each=2, steps=(2,), spiral_steps=2, width=32, depth=1,
 )  # fmt: skip
-KEYS = ["unblurring", "clip", "forward", "targets", "freshness", "steering", "spiral"]
+KEYS = ["unblurring", "clip", "forward", "targets", "freshness", "steering", "guidance", "spiral"]
 
 
 @pytest.fixture(autouse=True)

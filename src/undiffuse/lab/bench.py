@@ -24,7 +24,7 @@ from undiffuse.training.export import averaged
 from undiffuse.training.loop import Run, train
 
 EMA, RATE = 0.10, 3e-3
-BATCH = 64  # pictures drawn at once
+BATCH = 128  # pictures drawn at once
 SHOWN = 12  # of the prompts, on the page
 LINEAR = diffusion.linear_schedule()
 Bar = Callable[[int, str], None]  # steps done, at what

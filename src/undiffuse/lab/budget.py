@@ -23,8 +23,8 @@ class Budget:
 
 
 QUICK = Budget(
-    "quick", pictures=4096, held_out=512, clip_steps=120, train_steps=500, batch=128, seeds=1,
-    prompts=64, each=2, steps=(5, 10, 20, 50, 200), spiral_steps=6000,
+    "quick", pictures=4096, held_out=512, clip_steps=120, train_steps=450, batch=128, seeds=1,
+    prompts=64, each=2, steps=(5, 10, 20, 50, 200), spiral_steps=6000, width=128,
 )  # fmt: skip
 FULL = Budget(
     "full", pictures=16384, held_out=1024, clip_steps=600, train_steps=2500, batch=128, seeds=2,

@@ -19,7 +19,7 @@ EXAMPLES = (9, 36, 62)  # rows of the held-out pictures
 def forward_process(bench: Bench, eyes: Eyes) -> Finding:
     """Noise at rising levels, shown to CLIP."""
     held, schedule = bench.held_out, diffusion.linear_schedule()
-    count = min(len(held.which), 128)
+    count = min(len(held.which), 512)
     x0, which = fold(held.pixels[:count]), held.which[:count]
     noise = torch.from_numpy(diffusion.batch_noise(bench.seed, range(count), 0, x0.shape[1:]))
     clip, cosine, left = Curve(), Curve(), Curve()
@@ -46,8 +46,7 @@ def forward_process(bench: Bench, eyes: Eyes) -> Finding:
         "The share of picture falls step by step to nothing; CLIP sees it for a while, and at the "
         "end it can't tell what was there better than by chance.",
         f"{count} held-out pictures, mixed with noise on the linear schedule: share of picture "
-        f"1 - t, share of noise t. Shown to the lab's CLIP, which never saw noise in training, and "
-        "to the trained x0 network without a condition, whose guess the checker reads.",
+        "1 - t, share of noise t. Shown to the lab's CLIP, which never saw noise in training.",
         [f for line in (clip, cosine, left) for _, f in line],
         [inside(left[-1][1], -0.02, 0.02), inside(last, 0.0, 0.06), above(clean, last)],
         [

@@ -47,9 +47,9 @@ def run_lab(budget: Budget, seed: int, bar: Bar, say: Callable[[str], None]) -> 
     naive = told(unblurring(bench, network))
     forward = told(forward_process(bench, eyes))
     freshness = told(fresh_noise(bench, network))
-    steered = told(steering(bench, network))
+    steered, guided = map(told, steering(bench, network))
     spiral = told(spiral_finding(bench))
-    return [naive, clip, forward, targets, freshness, steered, spiral]
+    return [naive, clip, forward, targets, freshness, steered, guided, spiral]
 
 
 def check_folder(folder: Path) -> None:
