@@ -60,6 +60,8 @@ def follow(
                 say(f"saved after step {run.step}: the same command goes on from there")
                 raise KeyboardInterrupt
             if record.step == run.steps or time.monotonic() - looked > 60.0 * look_minutes:
+                if peak:  # once more: the machine may have been busy at the start
+                    peak = max(peak, matrix_peak())
                 line = f"step {record.step} {run.seconds / 3600:.2f} h: {shown} | {look(run)}"
                 say(line)
                 with (run.folder / "log.txt").open("a") as log:
