@@ -6,6 +6,7 @@ python benchmarks/startup.py
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 RUNS = 9
@@ -14,14 +15,17 @@ CODES = {
     "import undiffuse": "import undiffuse",
     "undiffuse --help": "import sys; sys.argv = ['undiffuse', '--help'];"
     "from undiffuse.cli.main import main; main()",
+    "undiffuse, an apple": "import sys; sys.argv = ['undiffuse', 'a red apple'];"
+    "from undiffuse.cli.main import main; main()",
 }
 
 
 def seconds(code: str) -> float:
     """Wall time of a fresh interpreter that runs the code."""
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    return time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=folder)
+        return time.perf_counter() - start
 
 
 if __name__ == "__main__":
