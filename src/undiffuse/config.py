@@ -35,6 +35,7 @@ class CodecConfig:
     side: int = 4
     widths: tuple[int, int, int] = (48, 96, 176)
     latent_noise: float = 0.2  # the most that is added to latents while training
+    narrow: float = 0.125  # how far edges are narrowed after decoding; 0: as they are
     seed: int = 0
 
 

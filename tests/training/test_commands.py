@@ -16,7 +16,7 @@ from undiffuse.cli.train import command as train_command
 from undiffuse.config import PRESETS, ClipConfig
 from undiffuse.data.shards import write_shards
 from undiffuse.errors import UserError
-from undiffuse.runtime.weights import read_weights
+from undiffuse.runtime.weights import read_weights, write_weights
 from undiffuse.training import checkpoint
 from undiffuse.training.frozen import Frozen, load_module
 
@@ -173,6 +173,12 @@ def test_a_better_decoder_keeps_what_latents_mean(trained: Path, tmp_path: Path)
     same = {k: np.array_equal(v, after.tensors[k]) for k, v in before.tensors.items()}
     assert all(same[name] for name in same if name.startswith("encoder."))
     assert not all(same[name] for name in same if name.startswith("decoder."))
+    config = {**before.meta["config"], "narrow": 0.5}
+    write_weights(other := tmp_path / "other", before.tensors, {**before.meta, "config": config})
+    assert read_weights(other, "codec").encoder == before.encoder
+    config = {**config, "channels": 9}
+    write_weights(other, before.tensors, {**before.meta, "config": config})
+    assert read_weights(other, "codec").encoder != before.encoder
 
 
 def test_going_on_from_weights_alone(trained: Path, tmp_path: Path) -> None:

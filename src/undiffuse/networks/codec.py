@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from undiffuse.config import CodecConfig
-from undiffuse.networks.layers import NORM_EPS, Down, ResBlock, Up
+from undiffuse.networks.layers import NORM_EPS, Down, ResBlock, Up, narrowed
 
 
 class Codec(nn.Module):
@@ -50,4 +50,10 @@ class Codec(nn.Module):
         return z * torch.rsqrt(z.square().mean(1, keepdim=True) + NORM_EPS)
 
     def decode(self, latents: Tensor) -> Tensor:
+        return narrowed(self.learned(latents), self.config.narrow)
+
+    def learned(self, latents: Tensor) -> Tensor:
+        """Pixels before their edges are narrowed: training looks at these, for a decoder that is
+        trained through `narrowed` makes up for it with softer edges (LOG.md).
+        """
         return F.pixel_shuffle(self.decoder(latents), 2).float()

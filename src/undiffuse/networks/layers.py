@@ -148,6 +148,21 @@ class Up(nn.Module):
         return F.pixel_shuffle(self.conv(x), 2)
 
 
+def narrowed(pixels: Tensor, strength: float) -> Tensor:
+    """x - strength * Laplacian(x), no further than the extremes of each pixel's 3x3 neighbourhood.
+
+    Edges get narrower, without halos: a shock filter (Osher & Rudin 1990, SIAM J. Numer. Anal. 27)
+    in one step, with the limits of Kramer & Bruckner (1975, Pattern Recognition 7).
+    """
+    padded = F.pad(pixels, (1, 1, 1, 1), mode="replicate")
+    highest = F.max_pool2d(padded, 3, stride=1)
+    lowest = -F.max_pool2d(-padded, 3, stride=1)
+    beside = padded[:, :, 1:-1, :-2] + padded[:, :, 1:-1, 2:]
+    around = beside + padded[:, :, :-2, 1:-1] + padded[:, :, 2:, 1:-1]
+    sharper = pixels + strength * (4 * pixels - around)
+    return torch.minimum(torch.maximum(sharper, lowest), highest)
+
+
 def grid_positions(side: int) -> Tensor:
     """Row and column of each token of a `side` x `side` grid: `(side * side, 2)`."""
     line = torch.arange(side)

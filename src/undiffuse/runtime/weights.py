@@ -20,14 +20,15 @@ from undiffuse.errors import UserError
 
 FORMAT = 1
 HALF = np.dtype(np.float16)
+AFTER_DECODING = {"narrow"}  # settings of a codec that leave the meaning of its latents alone
 
 
 @dataclass(frozen=True)
 class Weights:
     """Tensors in float32 by name, what the file says of itself, and its hash.
 
-    `encoder` is the hash of a codec's encoder and configuration alone: it says what latents mean,
-    so that a decoder may be bettered and the denoiser stays.
+    `encoder` is the hash of a codec's encoder and what configures it alone: it says what latents
+    mean, so that a decoder may be bettered and the denoiser stays.
     """
 
     tensors: dict[str, NDArray[np.float32]]
@@ -91,5 +92,6 @@ def read_weights(path: Path, kind: str, part: str = "") -> Weights:
         raise UserError(f"{path} holds a {found}, not a {kind}")
     tensors = {k: half.astype(np.float32) for k, half in halves.items() if k.startswith(part)}
     encoder = {name: half for name, half in halves.items() if name.startswith("encoder.")}
-    config = json.dumps(meta["config"], sort_keys=True)
+    meant = {name: value for name, value in meta["config"].items() if name not in AFTER_DECODING}
+    config = json.dumps(meant, sort_keys=True)
     return Weights(tensors, meta, hash_of(halves, text), hash_of(encoder, config))

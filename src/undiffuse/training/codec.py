@@ -54,7 +54,7 @@ class CodecRecipe:
         self.even = EvenSampler(pictures, pictures.rows(lambda r: not r.get("composite")))
         self.composites = pictures.rows(lambda r: bool(r.get("composite")))
         wrap: Any = torch.compile if compiled else lambda function: function
-        self.encode, self.decode = wrap(model.encode), wrap(model.decode)
+        self.encode, self.decode = wrap(model.encode), wrap(model.learned)
 
     def loss(self, step: int, rng: Generator) -> dict[str, Tensor]:
         made = self.batch // 4 if len(self.composites) else 0
