@@ -35,8 +35,10 @@ def test_a_soft_disc_gets_sharper_and_keeps_its_size() -> None:
     disc = np.tanh(np.hypot(y, x) - 20).astype(np.float32)
     soft = torch.from_numpy(np.stack([disc] * 3)[None])
     sharp = narrowed(soft, 0.1)
-    bytes_of = lambda t: ((t + 1) * 127.5).round().byte().numpy()  # noqa: E731
-    assert edge_sharpness(bytes_of(sharp))[0] > 1.1 * edge_sharpness(bytes_of(soft))[0]
+    before, after = (
+        edge_sharpness(((x + 1) * 127.5).round().byte().numpy()) for x in (soft, sharp)
+    )
+    assert after[0] > 1.1 * before[0]
     assert sharp.mean().item() == pytest.approx(soft.mean().item(), abs=2e-3)
     assert sharp.abs().max() <= soft.abs().max()  # no halo
 
