@@ -49,10 +49,11 @@ def test_replay_refuses_what_has_no_record_of_its_own(run: Run) -> None:
     pixels, record = images.read_png(Path("cats-1.png"))
     for number, change in enumerate(
         ({"steps": "3"}, {"band": [0]}, {"band": ["a", "b"]}, {"sampler": "x"}, {"steps": 10**9},
-         {"style": "x"}, {"prompt": None}, {"seed": -1}, {"guidance": float("nan")})
+         {"style": "x"}, {"prompt": None}, {"seed": -1}, {"guidance": float("nan")},
+         {"style_strength": "1"}, {"style_below": 2.0})
     ):  # fmt: skip
         changed = images.png(pixels, {**record, **change})
         images.write_file(Path(f"{number}.png"), changed)
-    for name in ("plain.png", "none.png", "cats-1-grid.png", *(f"{k}.png" for k in range(9))):
+    for name in ("plain.png", "none.png", "cats-1-grid.png", *(f"{k}.png" for k in range(11))):
         status, out, err = run("replay", name)
         assert (status, out, err.count("\n")) == (2, [], 1), name

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.sample import originals
 from undiffuse import Picture, TextToImage, UserError, load
 from undiffuse.clip.expression import Term
+from undiffuse.config import DrawConfig
 from undiffuse.pictures import read_picture
 from undiffuse.space import Space
 from undiffuse.steering import AWAY, Canvas, between, styled
@@ -157,7 +158,7 @@ def test_records_are_enough_to_draw_it_again(model: TextToImage, files: Path) ->
     }  # fmt: skip
     made = draw(model, "a cat + 0.5 dog", **asked)
     record = json.loads(json.dumps(made.record))
-    again = {name: record[name] for name in asked}
+    again = {name: record[name] for name in (*asked, "style_strength")}
     assert same(made, draw(model, record["prompt"], style=record["style"], **again))
     assert set(record["files"]) == {str(files / n) for n in ("a.png", "b.png", "mask.png")}
 
@@ -191,6 +192,42 @@ def test_what_is_refused(
     with pytest.raises(UserError, match=said) as caught:
         model.steps(**{"prompt": "a cat", **asked})
     assert "\n" not in str(caught.value)
+
+
+def test_the_last_steps_are_told_the_style_again(model: TextToImage) -> None:
+    usual = draw(model, style="noto")
+    assert usual.record["style_strength"] == DrawConfig().style_strength > 0
+    assert draw(model).record["style_strength"] == 0.0
+    asked = draw(model, style=DrawConfig().style)
+    assert not same(draw(model), asked)
+    assert same(draw(model, style_strength=DrawConfig().style_strength), asked)
+    both = model.generate(["a cat", "a cat in noto style"], **FAST)
+    assert same(both[0], draw(model))
+    assert same(both[1], usual)
+    less = draw(model, style="noto", style_strength=0.0)
+    assert not same(less, usual)
+    assert same(draw(model, "a cat in noto style"), usual)
+    for asked in ({"prompt": "a noto cat"}, {"prompt": "a cat", "style": ""}):
+        made = [draw(model, style_strength=strength, **asked) for strength in (0.0, 3.0)]
+        assert same(*made), "there is no style to take off"
+    early = list(model.steps("a cat", style="noto", style_strength=0.0, **FAST))
+    late = list(model.steps("a cat", style="noto", **FAST))
+    ways = [np.array_equal(a.step.x_t, b.step.x_t) for a, b in zip(early, late, strict=True)]
+    assert ways == sorted(ways, reverse=True)
+    assert ways[0]
+    assert not ways[-1]
+
+
+def test_a_stronger_style_is_its_own_direction_once_more(model: TextToImage) -> None:
+    term, prompt = Space(model.clip).term, styled("a cat + a hat", "noto")
+    bare = styled("a cat + a hat", "").vector(term)
+    wanted = 2 * prompt.vector(term) - bare
+    np.testing.assert_allclose(
+        prompt.stronger(term, 1.0), wanted / np.linalg.norm(wanted), atol=1e-6
+    )
+    assert np.array_equal(styled("", "noto").stronger(term, 1.0), np.zeros(512))
+    away = styled("beard", "noto")
+    assert [t.text for t in prompt.without(away).bare] == ["a cat", "a hat", "beard"]
 
 
 def test_style_is_added_to_words_and_not_to_pictures() -> None:

@@ -76,6 +76,7 @@ class _Job:
 
     config: DrawConfig
     cond: Array | None
+    late: Array | None  # vectors in cond's place where there is little noise
     negative: Array | None
     canvas: Canvas | None
     uphill: Callable[[Denoiser], Denoiser]
@@ -136,23 +137,35 @@ class TextToImage:
         canvas = canvas_of(asked)
         more = self._more(asked, [*wanted, away])
         wanted = [one.without(away) for one in wanted]
+        always = asked.get("style_strength") is not None
+        strength = [config.style_strength * (always or one.asks_style) for one in wanted]
         indices = [first + k for k in range(n)]
+
+        def each(vectors: Array | None) -> Array | None:
+            return None if vectors is None else vectors.repeat(n, axis=0)
+
         term = Space(self.clip).term
-        cond = (
-            np.stack([one.vector(term) for one in wanted]) if any(p.terms for p in wanted) else None
-        )
-        negative = None
+        cond = late = negative = None
+        if any(one.terms for one in wanted):
+            cond = np.stack([one.vector(term) for one in wanted])
+        if any(strength):
+            late = np.stack([p.stronger(term, s) for p, s in zip(wanted, strength, strict=True)])
         if away.terms and not all(one.terms for one in wanted):  # nothing to take it from
             zeros = np.zeros(EMBED, np.float32)
             negative = np.stack([zeros if p.terms else away.vector(term) for p in wanted])
         return _Job(
             config,
-            None if cond is None else cond.repeat(n, axis=0),
-            None if negative is None else negative.repeat(n, axis=0),
+            each(cond),
+            each(late),
+            each(negative),
             canvas,
             self._uphill(asked.get("gradient") or 0.0),
             diffusion.noise_source(seed, indices * len(prompts), self.denoiser.shape),
-            tuple(self._record(one, seed, k, config) | more for one in wanted for k in indices),
+            tuple(
+                self._record(one, seed, k, replace(config, style_strength=much)) | more
+                for one, much in zip(wanted, strength, strict=True)
+                for k in indices
+            ),
             tuple(note for one in wanted for note in [self._notes(one, away, config)] * n),
         )
 
@@ -162,6 +175,8 @@ class TextToImage:
             self.denoiser, config.guidance, negative=job.negative,
             band=(config.band_low, config.band_high),
         )  # fmt: skip
+        if job.late is not None:
+            denoiser = diffusion.switched(denoiser, job.late, config.style_below)
         denoiser = job.uphill(denoiser)
         times, noise = self._times(config, job.canvas), job.source(0)
         if job.canvas is not None:
@@ -214,6 +229,8 @@ class TextToImage:
         shift = 1.0 if config.sampler in EVEN else config.shift
         return {
             "prompt": prompt.prompt, "style": prompt.style, "text": prompt.text,
+            "style_strength": float(config.style_strength),
+            "style_below": float(config.style_below),
             "seed": int(seed), "index": int(index),
             "sampler": config.sampler, "steps": int(config.steps),
             "guidance": float(config.guidance),
@@ -247,6 +264,8 @@ def checked(config: DrawConfig) -> DrawConfig:
         named(dict.fromkeys(STYLES), config.style, "style")
     whole("steps", config.steps, 1, MAX_STEPS + 1)
     within("guidance", config.guidance, -100.0, 100.0)
+    within("style_strength", config.style_strength, 0.0, 10.0)
+    within("style_below", config.style_below, 0.0, 1.0)
     within("band_high", config.band_high, 0.0, 1.0)
     within("band_low", config.band_low, 0.0, config.band_high)
     within("shift", config.shift, 0.01, 100.0)

@@ -31,12 +31,16 @@ AWAY = 0.7
 # "flat", "fluent" and "blob" are words of everyday too.
 _NAMES_STYLE = re.compile(rf"\b(?:noto|twemoji|emojione|(?:{'|'.join(STYLES)})[ -]style)\b", re.I)
 
+_SAYS_STYLE = re.compile(rf"(.+) in (?:{'|'.join(STYLES)}) style", re.I | re.S)  # as it is added
+
 
 class Asked(TypedDict, total=False):
     """What may be asked for beside prompt, number and seed; what is not, or None, is as usual.
 
     first_index  index of the first picture; the k-th of n is first_index + k.
     style        family of emoji to draw in, added to a prompt that names none; "" for none.
+    style_strength  how much more of what the style adds to a prompt the last steps get; 0: none,
+                 as it is where no style is asked for.
     guidance     how hard the prompt steers; 1 is off.
     negative     words, or a sum, to steer away from: taken from the prompt's vector.
     like         pictures whose vectors are added to the prompt's.
@@ -50,6 +54,7 @@ class Asked(TypedDict, total=False):
     sampler: str | None
     guidance: float | None
     style: str | None
+    style_strength: float | None
     negative: str | None
     like: Sequence[str | Path]
     start: str | Path | None
@@ -60,12 +65,15 @@ class Asked(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as it came, its terms with the family that was added to them, and what the person
-    should know. No terms: unsteered."""
+    """A prompt as it came; its terms with the family that was added to them; the terms without a
+    family, where it can be taken off; whether a family was asked for; what the person should know.
+    No terms: unsteered."""
 
     prompt: str
     terms: tuple[Term, ...]
     style: str
+    bare: tuple[Term, ...] = ()
+    asks_style: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -79,12 +87,24 @@ class Prompt:
         """With `AWAY` times what is not wanted taken from the sum; an empty one stays empty."""
         if not self.terms:
             return self
-        taken = (replace(term, weight=-AWAY * term.weight) for term in away.terms)
-        return replace(self, terms=(*self.terms, *taken))
+
+        def taken(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+            return tuple(replace(term, weight=-AWAY * term.weight) for term in terms)
+
+        terms, bare = self.terms + taken(away.terms), self.bare + taken(away.bare)
+        return replace(self, terms=terms, bare=bare)
 
     def vector(self, encode: Callable[[Term], Floats]) -> Floats:
         """The unit vector `(512,)` of the sum, zeros where there is nothing to steer by."""
         return combined(self.terms, encode) if self.terms else np.zeros(512, np.float32)
+
+    def stronger(self, encode: Callable[[Term], Floats], strength: float) -> Floats:
+        """The unit vector `(512,)` with what the style adds to it added `strength` times more."""
+        vector = self.vector(encode)
+        if not strength or self.bare == self.terms:
+            return vector
+        more = vector + np.float32(strength) * (vector - combined(self.bare, encode))
+        return more / np.linalg.norm(more)
 
 
 def styled(
@@ -107,13 +127,23 @@ def styled(
         if asked and style:
             notes = (f"the prompt names a family itself: the style {style} is not added",)
         style = ""
-    if style:
-        terms = [
-            term if term.is_picture else Term(term.weight, f"{term.text} in {style} style")
-            for term in terms
-        ]
-    terms += [Term(1.0, str(path), is_picture=True) for path in like]
-    return Prompt(prompt, tuple(terms), style if texts else "", notes)
+    named = [_in_style(term, style) for term in terms]
+    bare = [_in_no_style(term) for term in terms]
+    pictures = [Term(1.0, str(path), is_picture=True) for path in like]
+    given = style if texts else ""
+    asks = bare != terms or bool(asked and given)
+    return Prompt(prompt, (*named, *pictures), given, (*bare, *pictures), asks, notes)
+
+
+def _in_style(term: Term, style: str) -> Term:
+    if term.is_picture or not style:
+        return term
+    return replace(term, text=f"{term.text} in {style} style")
+
+
+def _in_no_style(term: Term) -> Term:
+    said = _SAYS_STYLE.fullmatch(term.text)
+    return replace(term, text=said[1]) if said and not term.is_picture else term
 
 
 def between(one: str, other: str, encode: Callable[[Term], Floats], count: int) -> list[str]:

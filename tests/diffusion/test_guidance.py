@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.diffusion import oracles
-from undiffuse.diffusion import SCHEDULES, clamped, even, guided, heun
+from undiffuse.diffusion import SCHEDULES, clamped, even, guided, heun, switched
 from undiffuse.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -281,3 +281,15 @@ def test_a_negative_of_another_kind_is_named() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(UserError, match="negative is of torch"):
         guided(plain, 3.0, negative=torch.ones(3, 8, dtype=torch.float64))(X, 0.5, COND)
+
+
+def test_other_vectors_steer_below_a_level() -> None:
+    model, others = Model(), COND[::-1]
+    denoiser = switched(model, others, 0.5)
+    for t, cond in ((0.9, COND), (0.5, COND), (0.49, others), (0.1, others)):
+        assert np.array_equal(denoiser(X, t, COND), plain(X, t, cond)), t
+    assert np.array_equal(switched(model, others, 0.0)(X, 0.0, COND), plain(X, 0.0, COND))
+    with pytest.raises(UserError, match="cond"):
+        switched(model, COND[:2], 0.5)(X, 0.1, COND)
+    with pytest.raises(UserError, match="below"):
+        switched(model, COND, 1.5)

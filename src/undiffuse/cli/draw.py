@@ -42,6 +42,12 @@ THREADS = click.option("--threads", type=click.IntRange(1, 256), default=2, show
     "--style",
     help=f'{", ".join(STYLES)}, or "" for none; {USUAL.style} for a prompt that names none.',
 )
+@click.option(
+    "--style-strength",
+    type=float,
+    help="How much more of the style the last steps get than the first; if not given, "
+    f"{USUAL.style_strength:g} for a style that is asked for, and 0 for the usual one.",
+)
 @click.option("--negative", help="What to steer away from: words, or a sum.")
 @click.option(
     "--like",

@@ -50,7 +50,8 @@ def recorded(record: dict[str, Any], path: Path) -> DrawConfig:
     if isinstance(record.get("grid"), list):
         raise UserError(f"{path} is a grid of pictures: replay one of them")
     kinds = {"prompt": str, "style": str, "sampler": str, "steps": int, "seed": int, "index": int,
-             "guidance": float, "shift": float, "band": list}  # fmt: skip
+             "guidance": float, "shift": float, "band": list, "style_strength": float,
+             "style_below": float}  # fmt: skip
     for name, kind in kinds.items():
         if not isinstance(record.get(name), kind):
             raise UserError(f"{path} has a broken record: {name} is {record.get(name)!r}")
@@ -59,14 +60,14 @@ def recorded(record: dict[str, Any], path: Path) -> DrawConfig:
     return DrawConfig(
         sampler=record["sampler"], steps=record["steps"], guidance=record["guidance"],
         band_low=record["band"][0], band_high=record["band"][1], shift=record["shift"],
-        style=record["style"],
+        style=record["style"], style_below=record["style_below"],
     )  # fmt: skip
 
 
 def steered(record: dict[str, Any], path: Path) -> dict[str, Any]:
     """What steered beside the prompt. UserError if it is not such as is written there."""
     kinds = {"negative": str, "like": list, "start": str, "strength": float, "mask": str,
-             "gradient": float}  # fmt: skip
+             "gradient": float, "style_strength": float}  # fmt: skip
     found = {name: record[name] for name in kinds if name in record}
     for name, value in found.items():
         parts = value if name == "like" else [value]

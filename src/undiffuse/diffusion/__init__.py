@@ -6,7 +6,7 @@ Imports no torch. `noise(seed, index, step, shape)` stays in module `noise`, whi
 # ruff: noqa: F401, I001 - re-exported by name, packed by hand
 # fmt: off
 from undiffuse.diffusion.arrays import Array, Denoiser, Times, named
-from undiffuse.diffusion.guidance import clamped, guided
+from undiffuse.diffusion.guidance import clamped, guided, switched
 from undiffuse.diffusion.noise import batch_noise, noise_source
 from undiffuse.diffusion.samplers import (
     SAMPLERS, Step, blend, ddim, ddpm, dpmpp_2m, euler, heun, previous)

@@ -89,6 +89,24 @@ def guided(denoiser: Denoiser, scale: float, *, negative: Array = None,
     return denoiser if scale == 1.0 else steered
 
 
+def switched(denoiser: Denoiser, cond: Array, below: float) -> Denoiser:
+    """A denoiser that is steered by other vectors, `(B, D)`, at noise levels under `below`.
+
+    What is drawn is decided while there is much noise, how it looks when there is little
+    (arXiv 2211.01324, section 4). UserError for a level out of range and, when called, for vectors
+    that do not fit the picture.
+    """
+    within("below", below, 0.0, 1.0)
+
+    def steered(x_t: Array, t: float, early: Array) -> Array:
+        if t >= below:
+            return denoiser(x_t, t, early)
+        check_cond("cond", cond, x_t, rows=(x_t.shape[0],))
+        return denoiser(x_t, t, cond)
+
+    return steered
+
+
 def clamped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
     """A denoiser whose x0 stays in [low, high]: for pixels. UserError unless low < high."""
     if not low < high:
