@@ -35,7 +35,7 @@ class CodecConfig:
     side: int = 4
     widths: tuple[int, int, int] = (48, 96, 176)
     latent_noise: float = 0.2  # the most that is added to latents while training
-    narrow: float = 0.125  # how far edges are narrowed after decoding; 0: as they are
+    narrow: float = 0.06  # how far edges are narrowed after decoding; 0: as they are
     seed: int = 0
 
 
@@ -72,6 +72,10 @@ class DrawConfig:
     band_high: float = 1.0
     shift: float = 1.5  # above 1: more of the steps near noise
     style: str = "twemoji"  # for a prompt that names no family; "" for none
+    # Where a style is asked for, the vector gets this much more of what the style adds to it below
+    # this level of noise: how a thing looks is decided late, and earlier it costs the thing.
+    style_strength: float = 2.0
+    style_below: float = 0.55
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -137,6 +137,11 @@ def graphs(weights: Path, out: Path | None) -> None:
     help="Go on from this codec with its encoder as it is: what was trained on it stays good.",
 )
 @click.option("--sharp", type=float, default=0.0, help="Weight of the loss of soft edges.")
+@click.option(
+    "--drawn-by",
+    type=click.Path(path_type=Path),
+    help="A folder of weights: decode what its denoiser makes of noised pictures too.",
+)
 def codec(
     data: Path,
     out: Path,
@@ -146,12 +151,14 @@ def codec(
     compiled: bool,
     decoder_of: Path | None,
     sharp: float,
+    drawn_by: Path | None,
 ) -> None:
     """Train the codec, pixels to latents and back; writes OUT/codec.safetensors."""
     from undiffuse.config import PRESETS, to_dict
     from undiffuse.data.pictures import PictureSet
     from undiffuse.networks.codec import Codec
     from undiffuse.training.codec import CodecRecipe
+    from undiffuse.training.drawn import COUNT, draw_again
     from undiffuse.training.export import export, look_at_codec
     from undiffuse.training.frozen import begin_decoder
     from undiffuse.training.loop import Run
@@ -163,8 +170,15 @@ def codec(
     seed_torch(config.seed, threads)
     model = Codec(config)
     begun = begin_decoder(decoder_of, model) if decoder_of else ""
-    recipe = CodecRecipe(model, everything.subset(train_rows), batch, compiled, sharp)
-    settings = {**to_dict(config), "batch": batch, "decoder_of": begun, "sharp": sharp}
+    trained, drawn = everything.subset(train_rows), None
+    if drawn_by:
+        cache = out.parent / "cache"
+        drawn = draw_again(trained, drawn_by, cache, COUNT, lambda line: click.echo(line, err=True))
+    recipe = CodecRecipe(model, trained, batch, compiled, sharp, drawn)
+    settings = {
+        **to_dict(config), "batch": batch, "decoder_of": begun, "sharp": sharp,
+        "drawn": bool(drawn),
+    }  # fmt: skip
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         rate=5e-4 if begun else 1.5e-3, data=everything.digest,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch.nn import functional as F
 from undiffuse.data.pictures import EvenSampler, PictureSet
 from undiffuse.networks.codec import Codec
 from undiffuse.training.augment import moved, to_float
+from undiffuse.training.drawn import Drawn
+
+DRAWN_SHARE = 0.6
 
 
 def edges(pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +44,9 @@ def sharpness_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
 
 
 class CodecRecipe:
-    """Makes batches and computes the loss of step k. `sharp`: the weight of `sharpness_loss`."""
+    """Makes batches and computes the loss of step k. `sharp`: the weight of `sharpness_loss`;
+    `drawn`: latents of which `DRAWN_SHARE` of a batch is decoded, in place of encoded ones.
+    """
 
     def __init__(
         self,
@@ -49,20 +55,21 @@ class CodecRecipe:
         batch: int = 128,
         compiled: bool = True,
         sharp: float = 0.0,
+        drawn: Drawn | None = None,
     ) -> None:
         self.model, self.pictures, self.batch, self.sharp = model, pictures, batch, sharp
+        self.drawn, self.redrawn = drawn, int(batch * DRAWN_SHARE) if drawn else 0
         self.even = EvenSampler(pictures, pictures.rows(lambda r: not r.get("composite")))
         self.composites = pictures.rows(lambda r: bool(r.get("composite")))
         wrap: Any = torch.compile if compiled else lambda function: function
         self.encode, self.decode = wrap(model.encode), wrap(model.learned)
 
     def loss(self, step: int, rng: Generator) -> dict[str, Tensor]:
-        made = self.batch // 4 if len(self.composites) else 0
-        rows = self.even.draw(self.batch - made, rng)
+        encoded = self.batch - self.redrawn
+        made = encoded // 4 if len(self.composites) else 0
+        rows = self.even.draw(encoded - made, rng)
         if made:
-            rows = torch.cat(
-                [torch.from_numpy(rows), torch.from_numpy(rng.choice(self.composites, made))]
-            ).numpy()
+            rows = np.concatenate([rows, rng.choice(self.composites, made)])
         pixels = moved(to_float(self.pictures.pictures[rows]), rng)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -71,7 +78,12 @@ class CodecRecipe:
             level = self.model.config.latent_noise * torch.from_numpy(
                 rng.random((len(rows), 1, 1, 1), dtype="float32")
             )
-            decoded = self.decode(latents + level * noise)
+            latents = latents + level * noise
+            if self.drawn is not None:
+                rows, x0 = self.drawn.pick(self.redrawn, rng)
+                latents = torch.cat([latents, x0])
+                pixels = torch.cat([pixels, to_float(self.pictures.pictures[rows])])
+            decoded = self.decode(latents)
         loss = reconstruction_loss(decoded, pixels)
         if self.sharp:
             loss = loss + self.sharp * sharpness_loss(decoded, pixels)

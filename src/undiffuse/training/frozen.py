@@ -175,6 +175,10 @@ class Frozen:
         path = folder / f"latents-{self.hashes['codec']}-{data}.safetensors"
         return Cache(**kept(path, lambda: latents(pictures, self.codec.encode)), **said)
 
+    def embed(self, texts: list[str]) -> Tensor:
+        """CLIP's vectors `(N, 512)` of texts."""
+        return _embed(self.clip, self.tokenizer, texts).float()
+
     @torch.inference_mode()
     def look(self, run: Run, pictures: PictureSet, count: int = 192, guidance: float = 3.0) -> str:
         """Draw names with the averaged weights into a sheet; how many the judge finds again."""
@@ -183,8 +187,8 @@ class Frozen:
                  and r["group"] != "flags"}  # fmt: skip
         names = sorted(plain)
         asked = sorted(names, key=lambda name: unit_hash("look", name))[:count]
-        cond = _embed(self.clip, self.tokenizer, [f"{name} in twemoji style" for name in asked])
-        x0 = draw(model, cond.float(), guidance)
+        cond = self.embed([f"{name} in twemoji style" for name in asked])
+        x0 = draw(model, cond, guidance)
         pixels = self.codec.decode(x0)
         save_sheet(pixels, run.folder / f"sheet-{run.step:06d}.png")
         if self.judge is None or self.judge_tokenizer is None:
