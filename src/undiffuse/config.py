@@ -74,8 +74,8 @@ class DrawConfig:
     style: str = "twemoji"  # for a prompt that names no family; "" for none
     # Where a style is asked for, the vector gets this much more of what the style adds to it below
     # this level of noise: how a thing looks is decided late, and earlier it costs the thing.
-    style_strength: float = 2.0
-    style_below: float = 0.55
+    style_strength: float = 1.5
+    style_below: float = 0.6
 
 
 PRESETS: dict[str, dict[str, Any]] = {
