@@ -181,6 +181,28 @@ def test_a_better_decoder_keeps_what_latents_mean(trained: Path, tmp_path: Path)
     assert read_weights(other, "codec").encoder != before.encoder
 
 
+def test_a_decoder_learns_from_the_denoiser(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for kind in ("clip", "codec", "denoiser"):
+        shutil.copy(trained / kind / f"{kind}.safetensors", model)
+    monkeypatch.setattr("undiffuse.training.drawn.COUNT", 8)
+    common = ("--data", FOLDER, "--steps", "2", "--batch", "16", *EAGER)
+    start = ("--decoder-of", model / "codec.safetensors")
+    result = run("codec", *common, *start, "--drawn-by", model, "-o", tmp_path / "decoder")
+    assert "drawing 8 pictures again" in result.output
+    made = read_weights(tmp_path / "decoder" / "codec.safetensors", "codec")
+    before = read_weights(model / "codec.safetensors", "codec")
+    assert (made.encoder, made.hash != before.hash) == (before.encoder, True)
+    assert list((tmp_path / "cache").glob("drawn-8-*.safetensors"))
+    with pytest.raises(UserError, match="trained with another drawn"):
+        run("codec", *common, *start, "-o", tmp_path / "decoder")
+    with pytest.raises(UserError, match="no weight file"):
+        run("codec", *common, *start, "--drawn-by", trained, "-o", tmp_path / "other")
+
+
 def test_going_on_from_weights_alone(trained: Path, tmp_path: Path) -> None:
     """Where the checkpoint is lost: the steps and hours of the file count on, the rate warms up."""
     start = trained / "denoiser" / "denoiser.safetensors"
