@@ -290,6 +290,6 @@ def test_other_vectors_steer_below_a_level() -> None:
         assert np.array_equal(denoiser(X, t, COND), plain(X, t, cond)), t
     assert np.array_equal(switched(model, others, 0.0)(X, 0.0, COND), plain(X, 0.0, COND))
     with pytest.raises(UserError, match="cond"):
-        switched(model, COND[:2], 0.5)(X, 0.1, COND)
+        switched(guided(model, 2.0), COND[:2], 0.5)(X, 0.1, COND)
     with pytest.raises(UserError, match="below"):
         switched(model, COND, 1.5)

@@ -10,8 +10,7 @@ from undiffuse.diffusion.guidance import clamped, guided, switched
 from undiffuse.diffusion.noise import batch_noise, noise_source
 from undiffuse.diffusion.samplers import (
     SAMPLERS, Step, blend, ddim, ddpm, dpmpp_2m, euler, heun, previous)
-from undiffuse.diffusion.schedule import (
-    SCHEDULES, Schedule, cosine_schedule, ddpm_schedule, edm, even, linear_schedule, posterior_std,
-    shifted)
+from undiffuse.diffusion.schedule import (SCHEDULES, Schedule, cosine_schedule, ddpm_schedule,
+    edm, even, linear_schedule, posterior_std, shifted)
 from undiffuse.diffusion.targets import (
     EPS_START, TARGETS, as_denoiser, convert, loss_weight, mix, step_before, target, to_x0)

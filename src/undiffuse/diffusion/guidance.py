@@ -16,8 +16,6 @@ def _project(update: Array, x0: Array, eta: float, threshold: float | None) -> A
     """The update cut to norm `threshold`, its part along x0 multiplied by eta: (B, ...)."""
     if threshold is not None:
         update = update * (threshold / (_row_sums(update * update) ** 0.5).clip(threshold))
-    if eta == 1.0:
-        return update
     along = _row_sums(update * x0) / _row_sums(x0 * x0).clip(1e-12)
     return update + (eta - 1.0) * along * x0
 
@@ -66,10 +64,9 @@ def guided(denoiser: Denoiser, scale: float, *, negative: Array = None,
                of its part along x0 that stays (0: no burnt colours), the largest norm of a
                picture's, and the share of the last one that is added (negative: it damps).
 
-    Where it acts, the denoiser runs once, on a batch of 2B with cond's rows first; elsewhere, and
-    where cond and negative are both None, once on B. With momentum it remembers the last update
-    until t is back at the first: one drawing after another, not two at a time. UserError for
-    options out of range and, when called, for arrays that do not fit each other.
+    Where it acts, the denoiser runs once, on 2B with cond's rows first; elsewhere, and where both
+    are None, on B. With momentum it remembers the last update until t is back at the first: one
+    drawing at a time. UserError for options out of range, and when called for arrays that don't fit.
     """
     scale, low, high = within("scale", scale, -1e3, 1e3), *band
     if not 0.0 <= low <= high <= 1.0:
@@ -90,21 +87,10 @@ def guided(denoiser: Denoiser, scale: float, *, negative: Array = None,
 
 
 def switched(denoiser: Denoiser, cond: Array, below: float) -> Denoiser:
-    """A denoiser that is steered by other vectors, `(B, D)`, at noise levels under `below`.
-
-    What is drawn is decided while there is much noise, how it looks when there is little
-    (arXiv 2211.01324, section 4). UserError for a level out of range and, when called, for vectors
-    that do not fit the picture.
-    """
+    """A denoiser that is steered by other vectors, `(B, D)`, at levels under `below`: how a thing
+    looks is decided late (arXiv 2211.01324, section 4). UserError for a level out of range."""
     within("below", below, 0.0, 1.0)
-
-    def steered(x_t: Array, t: float, early: Array) -> Array:
-        if t >= below:
-            return denoiser(x_t, t, early)
-        check_cond("cond", cond, x_t, rows=(x_t.shape[0],))
-        return denoiser(x_t, t, cond)
-
-    return steered
+    return lambda x_t, t, early: denoiser(x_t, t, cond if t < below else early)
 
 
 def clamped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
