@@ -66,7 +66,7 @@ def guided(denoiser: Denoiser, scale: float, *, negative: Array = None,
 
     Where it acts, the denoiser runs once, on 2B with cond's rows first; elsewhere, and where both
     are None, on B. With momentum it remembers the last update until t is back at the first: one
-    drawing at a time. UserError for options out of range, and when called for arrays that don't fit.
+    drawing at a time. UserError for options out of range, and when called for ill-fitting arrays.
     """
     scale, low, high = within("scale", scale, -1e3, 1e3), *band
     if not 0.0 <= low <= high <= 1.0:
