@@ -230,6 +230,15 @@ def test_a_stronger_style_is_its_own_direction_once_more(model: TextToImage) -> 
     assert [t.text for t in prompt.without(away).bare] == ["a cat", "a hat", "beard"]
 
 
+@pytest.mark.parametrize("other", ["a cat", "a cat in flat style"])
+def test_a_difference_of_styles_is_no_style_to_make_stronger(
+    model: TextToImage, other: str
+) -> None:
+    prompt = f"a cat in noto style - {other}"
+    assert styled(prompt, "twemoji").bare == styled(prompt, "twemoji").terms
+    assert draw(model, prompt).record["style_strength"] == 0.0
+
+
 def test_style_is_added_to_words_and_not_to_pictures() -> None:
     made = styled("a cat + b.png", "noto", like=["c.png"])
     assert made.terms == (

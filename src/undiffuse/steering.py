@@ -31,7 +31,7 @@ AWAY = 0.7
 # "flat", "fluent" and "blob" are words of everyday too.
 _NAMES_STYLE = re.compile(rf"\b(?:noto|twemoji|emojione|(?:{'|'.join(STYLES)})[ -]style)\b", re.I)
 
-_SAYS_STYLE = re.compile(rf"(.+) in (?:{'|'.join(STYLES)}) style", re.I | re.S)  # as it is added
+_SAYS_STYLE = re.compile(rf"(.+) in ({'|'.join(STYLES)}) style", re.I | re.S)  # as it is added
 
 
 class Asked(TypedDict, total=False):
@@ -128,7 +128,7 @@ def styled(
             notes = (f"the prompt names a family itself: the style {style} is not added",)
         style = ""
     named = [_in_style(term, style) for term in terms]
-    bare = [_in_no_style(term) for term in terms]
+    bare = _in_no_style(terms)
     pictures = [Term(1.0, str(path), is_picture=True) for path in like]
     given = style if texts else ""
     asks = bare != terms or bool(asked and given)
@@ -141,9 +141,14 @@ def _in_style(term: Term, style: str) -> Term:
     return replace(term, text=f"{term.text} in {style} style")
 
 
-def _in_no_style(term: Term) -> Term:
-    said = _SAYS_STYLE.fullmatch(term.text)
-    return replace(term, text=said[1]) if said and not term.is_picture else term
+def _in_no_style(terms: list[Term]) -> list[Term]:
+    """The terms without the family that all of their words say; "cat in noto style - cat" is a
+    direction of its own, and stays as it is."""
+    said = [_SAYS_STYLE.fullmatch(term.text) for term in terms if not term.is_picture]
+    if None in said or len({one[2].lower() for one in said if one}) != 1:
+        return terms
+    plain = (one[1] for one in said if one)
+    return [term if term.is_picture else replace(term, text=next(plain)) for term in terms]
 
 
 def between(one: str, other: str, encode: Callable[[Term], Floats], count: int) -> list[str]:

@@ -74,7 +74,7 @@ def test_networks_that_do_not_belong_together(model_folder: Path, tmp_path: Path
 def test_a_decoder_learns_from_what_was_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its share of a batch is decoded as it was drawn, and set against the true pictures."""
     rows = torch.arange(0, 20, 2)
-    made = Drawn(rows, rows[:, None, None, None].half().expand(-1, 8, 4, 4) + 100)
+    made = Drawn(rows, rows[:, None, None, None].half().expand(-1, 8, 4, 4) + 100, "x")
     picked, latents = made.pick(50, Generator(Philox(key=[0, 0])))
     assert np.array_equal(latents[:, 0, 0, 0], picked + 100)
     assert set(picked) == set(rows.tolist())

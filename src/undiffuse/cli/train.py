@@ -177,7 +177,7 @@ def codec(
     recipe = CodecRecipe(model, trained, batch, compiled, sharp, drawn)
     settings = {
         **to_dict(config), "batch": batch, "decoder_of": begun, "sharp": sharp,
-        "drawn": bool(drawn),
+        "drawn_by": drawn.by if drawn else "",
     }  # fmt: skip
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,

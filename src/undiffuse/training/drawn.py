@@ -16,24 +16,26 @@ from numpy.random import Generator, Philox
 from torch import Tensor
 
 from undiffuse import diffusion
-from undiffuse.config import DrawConfig
 from undiffuse.data.captions import caption
 from undiffuse.data.pictures import EvenSampler, PictureSet
 from undiffuse.errors import UserError
 from undiffuse.training.augment import to_float
-from undiffuse.training.frozen import Frozen, kept, load_module
+from undiffuse.training.frozen import Frozen, draw, kept, load_module
 
 COUNT = 24576
 LEVELS = (0.3, 0.45, 0.6, 0.75)  # above, another picture would be drawn than the one shown
+GUIDANCE = 4.0
 BATCH = 256
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """`rows` of pictures `(N,)`, and the latents that were drawn of each, `(N, C, S, S)`."""
+    """`rows` of pictures `(N,)`, and the latents that were drawn of each, `(N, C, S, S)`; `by`:
+    the denoiser's hash."""
 
     rows: Tensor
     x0: Tensor
+    by: str
 
     def pick(self, count: int, rng: Generator) -> tuple[np.ndarray, Tensor]:
         """`count` of them: rows, and latents in float32."""
@@ -57,25 +59,17 @@ def draw_again(
         raise UserError(f"the denoiser in {weights} predicts the step before, not the picture")
     say(f"drawing {count} pictures again")
     path = folder / f"drawn-{count}-{file.hash}-{pictures.digest}.safetensors"
-    return Drawn(**kept(path, lambda: _walks(pictures, frozen, model, count)))
+    made = kept(path, lambda: _walks(pictures, frozen, model, count))
+    return Drawn(made["rows"], made["x0"], file.hash)
 
 
 @torch.inference_mode()
 def _walks(pictures: PictureSet, frozen: Frozen, model: Any, count: int) -> dict[str, Tensor]:
-    usual, rng = DrawConfig(), Generator(Philox(key=[0, count]))
+    rng = Generator(Philox(key=[0, count]))
     rows = EvenSampler(pictures, pictures.rows(lambda r: not r.get("composite"))).draw(count, rng)
     if len(made := pictures.rows(lambda r: bool(r.get("composite")))):
         rows[::4] = rng.choice(made, len(rows[::4]))
-    schedule = diffusion.SCHEDULES[model.config.schedule]
-
-    def network(x_t: Tensor, t: float, cond: Any) -> Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            result: Tensor = model(x_t, torch.full((len(x_t),), t), cond)
-        return result.float()
-
-    denoiser = diffusion.as_denoiser(model.config.target, schedule, network)
-    denoiser = diffusion.guided(denoiser, usual.guidance)
-    every, parts = diffusion.shifted(usual.steps, usual.shift), []
+    schedule, parts = diffusion.SCHEDULES[model.config.schedule], []
     for start in range(0, count, BATCH):
         part = rows[start : start + BATCH]
         texts = [caption(pictures.records[row], rng, 1.0).text for row in part]
@@ -83,9 +77,7 @@ def _walks(pictures: PictureSet, frozen: Frozen, model: Any, count: int) -> dict
         noise = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
         level = LEVELS[start // BATCH % len(LEVELS)]
         alpha, sigma = schedule.shares(level)
-        *_, last = diffusion.dpmpp_2m(
-            denoiser, noise + (alpha / sigma) * x0, frozen.embed(texts), schedule=schedule,
-            times=(level, *(t for t in every if t < level)),
-        )  # fmt: skip
-        parts.append(last.x_t.half())
+        cond, noise = frozen.embed(texts), noise + (alpha / sigma) * x0
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            parts.append(draw(model, cond, GUIDANCE, noise, level).half())
     return {"rows": torch.from_numpy(rows), "x0": torch.cat(parts)}

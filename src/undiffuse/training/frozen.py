@@ -201,8 +201,16 @@ class Frozen:
         return f"names {hits[:, 0].float().mean():.3f}/{hits.any(1).float().mean():.3f}"
 
 
-def draw(model: DenoiserNetwork, cond: Tensor, guidance: float) -> Tensor:
-    """What the network makes of pure noise in 20 steps, seed 0, a row for each of `cond`."""
+def draw(
+    model: DenoiserNetwork,
+    cond: Tensor,
+    guidance: float,
+    noise: Tensor | None = None,
+    level: float = 1.0,
+) -> Tensor:
+    """What the network makes of pure noise in 20 steps, seed 0, a row for each of `cond`; or of
+    other `noise`, in those of the steps that are left below `level`.
+    """
     config = model.config
     chain = chain_of(config.target)
     schedule = diffusion.SCHEDULES[config.schedule]
@@ -211,12 +219,15 @@ def draw(model: DenoiserNetwork, cond: Tensor, guidance: float) -> Tensor:
 
     def network(x_t: Tensor, t: float, cond: Any) -> Tensor:
         result: Tensor = model(x_t, torch.full((len(x_t),), t), cond)
-        return result
+        return result.float()
 
     denoiser = diffusion.as_denoiser(config.target, schedule, network, chain=chain)
     sampler = diffusion.previous if chain else diffusion.dpmpp_2m
     shape = (config.channels, config.side, config.side)
-    noise = torch.from_numpy(diffusion.batch_noise(0, range(len(cond)), 0, shape))
+    if noise is None:
+        noise = torch.from_numpy(diffusion.batch_noise(0, range(len(cond)), 0, shape))
+    else:
+        times = (level, *(t for t in times if t < level))
     steps = sampler(
         diffusion.guided(denoiser, guidance), noise, cond, schedule=schedule, times=times
     )
