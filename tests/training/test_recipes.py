@@ -72,7 +72,7 @@ def test_a_network_that_says_nothing_has_the_error_of_chance() -> None:
 def test_x0_is_weighted_by_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """|x0_hat - x0|^2 / sigma^2, the square error in v."""
     run = tiny.make("denoiser", Path())
-    monkeypatch.setattr(recipe, "draw_levels", lambda count, rng: np.full(count, 0.5))
+    monkeypatch.setattr(recipe, "draw_levels", lambda count, rng, mean: np.full(count, 0.5))
     losses = run.loss(0, rng())
     assert losses["loss"].item() == pytest.approx(4 * losses["error"].item(), rel=1e-5)
 

@@ -83,13 +83,13 @@ def clip(
     from undiffuse.training.loop import CHECKPOINT, Run
 
     config = PRESETS[preset]["clip"]
-    out.mkdir(parents=True, exist_ok=True)
     everything = PictureSet.read(data, on_bad=say_bad)
     train_rows = everything.rows(lambda record: record["split"] == "train")
     table = recipes.read_words(words) if words else None
     seed_torch(config.seed, threads)
     model = Clip(config)
     begun = begin(start, "clip", model, {}) if start else None
+    out.mkdir(parents=True, exist_ok=True)
     if (out / CHECKPOINT).exists() and not (out / "tokenizer.json").exists():
         raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
     if begun and not (out / "tokenizer.json").exists():
@@ -164,7 +164,6 @@ def codec(
     from undiffuse.training.loop import Run
 
     config = PRESETS["codec"]["codec"]
-    out.mkdir(parents=True, exist_ok=True)
     everything = PictureSet.read(data, on_bad=say_bad)
     train_rows = everything.rows(lambda record: record["split"] == "train")
     seed_torch(config.seed, threads)
@@ -174,6 +173,7 @@ def codec(
     if drawn_by:
         cache = out.parent / "cache"
         drawn = draw_again(trained, drawn_by, cache, COUNT, lambda line: click.echo(line, err=True))
+    out.mkdir(parents=True, exist_ok=True)
     recipe = CodecRecipe(model, trained, batch, compiled, sharp, drawn)
     settings = {
         **to_dict(config), "batch": batch, "decoder_of": begun, "sharp": sharp,
@@ -206,6 +206,13 @@ def codec(
     help="What the network predicts; previous is the old way, the step before.",
 )
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option(
+    "--level-mean",
+    type=click.FloatRange(-3, 3),
+    default=0.4,
+    show_default=True,
+    help="Where the noise levels that it learns from gather, as a logit: 0 is half noise.",
+)
 @START
 def denoiser(
     data: Path,
@@ -219,6 +226,7 @@ def denoiser(
     compiled: bool,
     target: str,
     rate: float,
+    level_mean: float,
     start: Path | None,
 ) -> None:
     """Train the denoiser on a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
@@ -232,16 +240,18 @@ def denoiser(
     from undiffuse.training.peak import forward_flops
 
     config = replace(PRESETS["denoiser"]["denoiser"], target=target)
-    out.mkdir(parents=True, exist_ok=True)
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", say_bad)
     seed_torch(config.seed, threads)
     frozen = Frozen.load(clip_path, codec_path, judge_path)
-    cache = frozen.cache(pictures, out.parent / "cache", lambda line: click.echo(line, err=True))
     model = DenoiserNetwork(config)
     begun = begin(start, "denoiser", model, frozen.hashes) if start else None
+    out.mkdir(parents=True, exist_ok=True)
+    cache = frozen.cache(pictures, out.parent / "cache", lambda line: click.echo(line, err=True))
     done: dict[str, Any] = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
-    recipe = DenoiserRecipe(model, pictures, cache, batch, compiled)
-    settings = {**to_dict(config), "batch": batch, "rate": rate, **frozen.hashes}
+    recipe = DenoiserRecipe(model, pictures, cache, batch, compiled, level_mean)
+    settings = {
+        **to_dict(config), "batch": batch, "rate": rate, "level_mean": level_mean, **frozen.hashes,
+    }  # fmt: skip
     run = Run(
         out, model, recipe.loss, steps, batch, config.seed, settings,
         rate=rate, muon_rate=rate, data=pictures.digest,

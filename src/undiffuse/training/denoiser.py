@@ -72,8 +72,9 @@ class DenoiserRecipe:
         cache: Cache,
         batch: int = 128,
         compiled: bool = True,
+        level_mean: float = LEVEL_MEAN,
     ) -> None:
-        self.model, self.cache, self.batch = model, cache, batch
+        self.model, self.cache, self.batch, self.level_mean = model, cache, batch, level_mean
         self.even = EvenSampler(pictures, pictures.rows(lambda r: not r.get("composite")))
         self.composites = pictures.rows(lambda r: bool(r.get("composite")))
         self.network: Any = torch.compile(model) if compiled else model
@@ -107,7 +108,7 @@ class DenoiserRecipe:
         )
         variant = torch.from_numpy(rng.integers(len(self.cache.x0), size=len(rows)))
         x0 = self.cache.x0[variant, torch.from_numpy(rows)].float()
-        levels = draw_levels(len(rows), rng)
+        levels = draw_levels(len(rows), rng, self.level_mean)
         noise = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
         name = self.model.config.target
         fresh = None
