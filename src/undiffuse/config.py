@@ -35,7 +35,7 @@ class CodecConfig:
     side: int = 4
     widths: tuple[int, int, int] = (48, 96, 176)
     latent_noise: float = 0.2  # the most that is added to latents while training
-    narrow: float = 0.06  # how far edges are narrowed after decoding; 0: as they are
+    flat: float = 0.16  # differences of tone that are smoothed away after decoding; 0: none
     seed: int = 0
 
 

@@ -173,7 +173,7 @@ def test_a_better_decoder_keeps_what_latents_mean(trained: Path, tmp_path: Path)
     same = {k: np.array_equal(v, after.tensors[k]) for k, v in before.tensors.items()}
     assert all(same[name] for name in same if name.startswith("encoder."))
     assert not all(same[name] for name in same if name.startswith("decoder."))
-    config = {**before.meta["config"], "narrow": 0.5}
+    config = {**before.meta["config"], "flat": 0.5}
     write_weights(other := tmp_path / "other", before.tensors, {**before.meta, "config": config})
     assert read_weights(other, "codec").encoder == before.encoder
     config = {**config, "channels": 9}

@@ -145,8 +145,14 @@ def test_an_error_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*args: Any, **more: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(weights, "save_file", full)
+    monkeypatch.setattr(weights.Path, "write_bytes", full)
     with pytest.raises(OSError, match="no space"):
         write(path, kind="codec")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_is_as_readable_as_others(tmp_path: Path) -> None:
+    write(tmp_path / "x", kind="codec")
+    (tmp_path / "other").write_bytes(b"")
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from undiffuse.config import CodecConfig
-from undiffuse.networks.layers import NORM_EPS, Down, ResBlock, Up, narrowed
+from undiffuse.networks.layers import NORM_EPS, Down, ResBlock, Up, flattened
 
 
 class Codec(nn.Module):
@@ -50,10 +50,11 @@ class Codec(nn.Module):
         return z * torch.rsqrt(z.square().mean(1, keepdim=True) + NORM_EPS)
 
     def decode(self, latents: Tensor) -> Tensor:
-        return narrowed(self.learned(latents), self.config.narrow)
+        pixels = self.learned(latents)
+        return flattened(pixels, self.config.flat) if self.config.flat > 0.0 else pixels
 
     def learned(self, latents: Tensor) -> Tensor:
-        """Pixels before their edges are narrowed: training looks at these, for a decoder that is
-        trained through `narrowed` makes up for it with softer edges (LOG.md).
+        """Pixels as the network gives them: training looks at these, and not through the filter,
+        or the decoder would leave to it what it can do itself (LOG.md).
         """
         return F.pixel_shuffle(self.decoder(latents), 2).float()

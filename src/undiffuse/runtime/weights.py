@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from undiffuse.errors import UserError
 
 FORMAT = 1
 HALF = np.dtype(np.float16)
-AFTER_DECODING = {"narrow"}  # settings of a codec that leave the meaning of its latents alone
+AFTER_DECODING = {"flat"}  # settings of a codec that leave the meaning of its latents alone
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def write_weights(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(halves, partial, metadata={"undiffuse": text})
+        partial.write_bytes(save(halves, metadata={"undiffuse": text}))  # readable to others
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
