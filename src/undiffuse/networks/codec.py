@@ -54,7 +54,7 @@ class Codec(nn.Module):
         return flattened(pixels, self.config.flat) if self.config.flat > 0.0 else pixels
 
     def learned(self, latents: Tensor) -> Tensor:
-        """Pixels as the network gives them: training looks at these, and not through the filter,
-        or the decoder would leave to it what it can do itself (LOG.md).
+        """Pixels as the network gives them. Training looks at these: a decoder that was trained
+        through another filter drew so as to undo it (LOG.md).
         """
         return F.pixel_shuffle(self.decoder(latents), 2).float()

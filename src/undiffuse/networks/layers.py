@@ -155,9 +155,9 @@ def flattened(pixels: Tensor, tone: float, radius: int = 2) -> Tensor:
     stay: the bilateral filter (Tomasi & Manduchi 1998, ICCV), a Gaussian of 0.75 `radius` in place.
     """
     side = 2 * radius + 1
-    line = torch.arange(side) - float(radius)
+    line = torch.arange(side, device=pixels.device) - float(radius)
     near = torch.exp((line[:, None] ** 2 + line**2) / (-2 * (0.75 * radius) ** 2))
-    shifts = torch.eye(side**2).view(-1, 1, side, side).repeat(3, 1, 1, 1)
+    shifts = torch.eye(side**2, device=pixels.device).view(-1, 1, side, side).repeat(3, 1, 1, 1)
     for _ in range(2):
         padded = F.pad(pixels, (radius,) * 4, mode="replicate")
         around = F.conv2d(padded, shifts, groups=3).unflatten(1, (3, side**2))
