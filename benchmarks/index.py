@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from undiffuse.data.shards import find_shards, read_shards
-from undiffuse.index import Index, update
+from undiffuse.explore.index import Index, update
 from undiffuse.pipeline import SHIPPED
 from undiffuse.runtime.networks import ClipEncoder
 

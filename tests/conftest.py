@@ -35,7 +35,7 @@ def write_part(folder: Path, kind: str, config: Any, seed: int = 0, **meta: Any)
     """KIND.safetensors with random weights; returns its hash."""
     torch = pytest.importorskip("torch")
     from undiffuse.runtime.weights import write_weights
-    from undiffuse.training.frozen import KINDS
+    from undiffuse.training.latent_cache import KINDS
 
     tensors = {}
     with torch.random.fork_rng(), torch.no_grad():
@@ -52,7 +52,7 @@ def write_part(folder: Path, kind: str, config: Any, seed: int = 0, **meta: Any)
 
 def write_model(folder: Path, denoiser: DenoiserConfig, **meta: Any) -> Path:
     """A whole model; `meta` is for the denoiser's file."""
-    from undiffuse.training.graphs import write_graphs
+    from undiffuse.training.onnx_export import write_graphs
 
     hashes = {"clip": write_part(folder, "clip", CLIP)}
     write_part(folder, "codec", CODEC)

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from undiffuse.clip.tokenizer import Tokenizer
-from undiffuse.data.pictures import PictureSet
+from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.shards import Sample, find_shards, read_shards
 
 FOLDER = Path(__file__).parent / "data" / "emoji"
@@ -29,7 +29,7 @@ def pictures() -> PictureSet:
 @cache
 def tokenizer(size: int = 900) -> Tokenizer:
     """Learned from the names and keywords: some 390 merges over the 512 letters."""
-    from undiffuse.training.vocabulary import learn
+    from undiffuse.training.bpe import learn
 
     records = [sample.record for sample in originals()]
     texts = [text for record in records for text in (record["name"], *record["keywords"])]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.sample import originals, tokenizer
 from undiffuse.clip.tokenizer import END, END_OF_WORD, PIECES, START, Tokenizer, normalise
 from undiffuse.errors import UserError
-from undiffuse.training.vocabulary import learn
+from undiffuse.training.bpe import learn
 
 TOKENIZER = tokenizer()
 words = st.sampled_from([w for s in originals() for w in [s.record["name"], *s.record["keywords"]]])

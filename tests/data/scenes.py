@@ -6,15 +6,7 @@ from itertools import product
 import numpy as np
 from PIL import Image, ImageFilter
 
-from undiffuse.data.shapes import (
-    COLOURS,
-    SHAPES,
-    SIZES,
-    Scene,
-    Thing,
-    draw_scene,
-    scene_at,
-)
+from undiffuse.data.shapes import COLOURS, SHAPES, SIZES, Scene, Thing, draw_scene, scene_at
 
 COUNT = 200
 KINDS = list(product(COLOURS, SHAPES, SIZES))

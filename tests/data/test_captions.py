@@ -6,8 +6,8 @@ from numpy.random import Generator, Philox
 
 from tests.sample import pictures
 from undiffuse.data.captions import Caption, FactTable, caption, facts, style, words_of
-from undiffuse.data.families import TRAINED
-from undiffuse.data.names import TONES
+from undiffuse.data.emoji_names import TONES
+from undiffuse.data.emoji_sets import TRAINED
 
 RECORDS = pictures().records
 TABLE = FactTable(RECORDS)

@@ -53,7 +53,7 @@ def test_emoji_without_packages(tmp_path: Path) -> None:
 
 
 def test_words_without_wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from undiffuse.data import words
+    from undiffuse.data import word_vectors as words
 
     with pytest.raises(UserError, match="install Debian's wordnet-base"):
         words.read_wordnet(tmp_path)

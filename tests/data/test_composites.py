@@ -20,7 +20,7 @@ from undiffuse.data.composites import (
     wear,
     with_article,
 )
-from undiffuse.data.pictures import on_white
+from undiffuse.data.picture_set import on_white
 from undiffuse.data.shards import Sample
 from undiffuse.errors import UserError
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from undiffuse.data import emoji, families
-from undiffuse.data.families import FAMILIES, Package
+from undiffuse.data import emoji
+from undiffuse.data import emoji_sets as families
+from undiffuse.data.emoji_sets import FAMILIES, Package
 from undiffuse.data.shards import find_shards, read_shards
 from undiffuse.errors import UserError
 

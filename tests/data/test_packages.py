@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from undiffuse.data import packages
-from undiffuse.data.families import FAMILIES, Package
+from undiffuse.data.emoji_sets import FAMILIES, Package
 from undiffuse.errors import UserError
 
 PACKAGE = Package("@some/icons", "1.2.3", "MIT")

@@ -21,16 +21,7 @@ from tests.data.scenes import (
     scenes,
     single,
 )
-from undiffuse.data.shapes import (
-    COLOURS,
-    SHAPES,
-    SIDE,
-    SIZES,
-    Scene,
-    Thing,
-    check,
-    look,
-)
+from undiffuse.data.shapes import COLOURS, SHAPES, SIDE, SIZES, Scene, Thing, check, look
 
 # -- the checker, on what is right ---------------------------------------------------------------
 

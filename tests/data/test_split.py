@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from undiffuse.data.families import TRAINED
+from undiffuse.data.emoji_sets import TRAINED
 from undiffuse.data.split import MIN_FAMILIES, split_cells, unit_hash
 
 MADE_UP = {f"c{k}": ["a", "b", "c", "d", "e"] for k in range(2000)}

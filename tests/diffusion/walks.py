@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from tests.diffusion import oracles
-from undiffuse.diffusion import (
-    SAMPLERS,
-    SCHEDULES,
-    Schedule,
-)
+from undiffuse.diffusion import SAMPLERS, SCHEDULES, Schedule
 
 EVERY = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 EACH = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from undiffuse.evaluation.material import Material, is_plain
+from undiffuse.evaluation.dataset import Material, is_plain
 from undiffuse.evaluation.memorisation import low_pass
 from undiffuse.evaluation.protocols import Pictures, Vectors
 

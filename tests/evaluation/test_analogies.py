@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.evaluation.fakes import ConstantEncoder, random_direction, sample, unit
 from undiffuse.data.composites import wearing
-from undiffuse.data.pictures import PictureSet
+from undiffuse.data.picture_set import PictureSet
 from undiffuse.evaluation.analogies import (
     Gallery,
     analogies,
@@ -13,7 +13,7 @@ from undiffuse.evaluation.analogies import (
     in_style,
     said_in_training,
 )
-from undiffuse.evaluation.material import Material
+from undiffuse.evaluation.dataset import Material
 from undiffuse.evaluation.protocols import Pictures, Vectors
 
 JOBS = (" cook", " judge", " pilot", " with red hair", " with white hair")

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conftest import CLIP, write_part
 from tests.evaluation.fakes import SAMPLE, KnowingEncoder, RealPainter, disc, sample
 from undiffuse.cli import main as program
-from undiffuse.cli.painter import BATCH, ModelPainter
+from undiffuse.cli.image_generator import BATCH, ModelPainter
 from undiffuse.config import DrawConfig
 
 
@@ -150,7 +150,7 @@ def test_the_painter_asks_for_one_style_at_a_time_and_keeps_the_order() -> None:
 def test_a_whole_tiny_model_is_judged_by_another_clip(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from undiffuse.training.graphs import write_graphs
+    from undiffuse.training.onnx_export import write_graphs
 
     judge, out = tmp_path / "judge", tmp_path / "report.json"
     judged_by = write_part(judge, "clip", CLIP, seed=1)

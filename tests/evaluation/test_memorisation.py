@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.fakes import KnowingEncoder, blurred, sample
-from undiffuse.evaluation.material import CELL, CONCEPT
+from undiffuse.evaluation.dataset import CELL, CONCEPT
 from undiffuse.evaluation.memorisation import Bank, CopyTest, low_pass, nearest
 
 MATERIAL = sample()

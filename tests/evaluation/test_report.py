@@ -7,9 +7,9 @@ import pytest
 
 from tests.evaluation.fakes import disc
 from undiffuse.errors import UserError
-from undiffuse.evaluation.machine import machine, seconds
+from undiffuse.evaluation.contact_sheet import neighbour_sheet, prompt_sheet, read_prompts
+from undiffuse.evaluation.latency import machine, seconds
 from undiffuse.evaluation.report import Report
-from undiffuse.evaluation.sheet import neighbour_sheet, prompt_sheet, read_prompts
 from undiffuse.evaluation.statistics import Figure
 
 FIGURES = [

@@ -9,7 +9,8 @@ import pytest
 
 from undiffuse.cli import main as program
 from undiffuse.lab import budget as budgets
-from undiffuse.lab import freshness, lab, spiral
+from undiffuse.lab import freshness, spiral
+from undiffuse.lab import runner as lab
 
 MICRO = budgets.Budget(
     "micro", pictures=128, held_out=64, clip_steps=2, train_steps=2, batch=4, seeds=1,

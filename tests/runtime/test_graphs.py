@@ -16,9 +16,9 @@ from undiffuse.runtime.weights import read_weights
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from undiffuse.training.frozen import load_module  # noqa: E402
-from undiffuse.training.graphs import make_graph, write_graphs  # noqa: E402
-from undiffuse.training.seam import torch_denoiser  # noqa: E402
+from undiffuse.training.latent_cache import load_module  # noqa: E402
+from undiffuse.training.onnx_export import make_graph, write_graphs  # noqa: E402
+from undiffuse.training.torch_denoiser import torch_denoiser  # noqa: E402
 
 CONFIGS = {"clip": CLIP, "codec": CODEC, "denoiser": LATENT}
 

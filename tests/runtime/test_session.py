@@ -26,7 +26,7 @@ def normal(*shape: int) -> np.ndarray:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sizes that ship: small products are never cut up, and prove nothing."""
     pytest.importorskip("torch")
-    from undiffuse.training.graphs import write_graphs
+    from undiffuse.training.onnx_export import write_graphs
 
     folder = tmp_path_factory.mktemp("real")
     for kind in ("clip", "codec", "denoiser"):

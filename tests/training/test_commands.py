@@ -18,7 +18,7 @@ from undiffuse.data.shards import write_shards
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights, write_weights
 from undiffuse.training import checkpoint
-from undiffuse.training.frozen import Frozen, load_module
+from undiffuse.training.latent_cache import Frozen, load_module
 
 EAGER = ["--eager", "--threads", "1"]
 
@@ -188,7 +188,7 @@ def test_a_decoder_learns_from_the_denoiser(
     model.mkdir()
     for kind in ("clip", "codec", "denoiser"):
         shutil.copy(trained / kind / f"{kind}.safetensors", model)
-    monkeypatch.setattr("undiffuse.training.drawn.COUNT", 8)
+    monkeypatch.setattr("undiffuse.training.decoder_finetune.COUNT", 8)
     common = ("--data", FOLDER, "--steps", "2", "--batch", "16", *EAGER)
     start = ("--decoder-of", model / "codec.safetensors")
     result = run("codec", *common, *start, "--drawn-by", model, "-o", tmp_path / "decoder")

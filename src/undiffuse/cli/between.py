@@ -43,20 +43,20 @@ def command(
     """
     from PIL import Image
 
-    from undiffuse import images
-    from undiffuse.cli.places import check_place
+    from undiffuse.cli.output_paths import check_place
+    from undiffuse.imaging import files, png
     from undiffuse.pipeline import load
-    from undiffuse.trace import MOVES, moving
+    from undiffuse.pipeline.trace import MOVES, moving
 
     suffix = out.suffix.lower()
     if suffix != ".png" and suffix not in MOVES:
         raise UserError(f"{out}: give a name that ends in .png, {', '.join(MOVES)}")
     check_place(out, overwrite=overwrite)
     pictures = load(model, threads).between(one, other, count, seed, style=style)
-    large = [images.enlarged(picture.pixels, scale) for picture in pictures]
+    large = [png.enlarged(picture.pixels, scale) for picture in pictures]
     if suffix == ".png":
         record = {"grid": [picture.record for picture in pictures]}
-        images.write_file(out, images.png(images.grid(large, columns=count), record))
+        files.write_file(out, png.png(png.grid(large, columns=count), record))
     else:
-        images.write_file(out, moving([Image.fromarray(one) for one in large], MOVES[suffix]))
+        files.write_file(out, moving([Image.fromarray(one) for one in large], MOVES[suffix]))
     click.echo(out)

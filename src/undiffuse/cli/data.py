@@ -52,8 +52,8 @@ def sample(data: Path, out: Path, count: int) -> None:
 
     DATA is the folder that `undiffuse data emoji` wrote.
     """
-    from undiffuse.data.sample import choose, with_composites
     from undiffuse.data.shards import find_shards, read_shards, write_shards
+    from undiffuse.data.test_subset import choose, with_composites
 
     chosen = choose(list(read_shards(find_shards(data))), count)
     for prefix, samples in with_composites(chosen):
@@ -91,7 +91,7 @@ def words(data: Path, out: Path, dictionary: Path, tests: Path | None) -> None:
 
     DATA is the folder that `undiffuse data emoji` wrote.
     """
-    from undiffuse.data import words as recipe
+    from undiffuse.data import word_vectors as recipe
     from undiffuse.data.shards import find_shards, read_shards
 
     records = [sample.record for sample in read_shards(find_shards(data))]

@@ -118,12 +118,12 @@ def draw(
     **settings: Any,
 ) -> None:
     """Draw, with every place to write to tried before anything is loaded."""
-    from undiffuse.cli.places import check_place, picture_paths
+    from undiffuse.cli.output_paths import check_place, picture_paths
 
     paths = picture_paths(prompt, count, out, grid=grid, overwrite=overwrite)
     kept = None
     if trace is not None:
-        from undiffuse.trace import Trace
+        from undiffuse.pipeline.trace import Trace
 
         kept = Trace(trace)
         check_place(trace, overwrite=overwrite)
@@ -143,11 +143,11 @@ def draw(
         picture.save(path, scale)
         click.echo(path)
     if grid:
-        from undiffuse import images
+        from undiffuse.imaging import files, png
 
-        all_pixels = images.grid([images.enlarged(p.pixels, scale) for p in pictures])
+        all_pixels = png.grid([png.enlarged(p.pixels, scale) for p in pictures])
         record = {"grid": [picture.record for picture in pictures]}
-        images.write_file(paths[-1], images.png(all_pixels, record))
+        files.write_file(paths[-1], png.png(all_pixels, record))
         click.echo(paths[-1])
     if kept is not None:
         kept.save()

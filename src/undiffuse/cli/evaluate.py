@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undiffuse.cli.draw import MODEL, THREADS
-from undiffuse.cli.painter import ModelPainter, draw_with, through_codec, way_by
+from undiffuse.cli.image_generator import ModelPainter, draw_with, through_codec, way_by
 from undiffuse.errors import UserError
 from undiffuse.evaluation import WAYS
 
@@ -51,8 +51,8 @@ class Chosen:
 
     def load(self) -> "tuple[TextToImage, Judge, dict[str, Any]]":
         """What draws, what judges, and their hashes for the report."""
+        from undiffuse.evaluation.dataset import Material
         from undiffuse.evaluation.judge import Judge
-        from undiffuse.evaluation.material import Material
         from undiffuse.pipeline import load
         from undiffuse.runtime.networks import ClipEncoder
 
@@ -100,8 +100,8 @@ def command() -> None:
 @click.option("--clock/--no-clock", default=True, help="Time whole processes too.")
 def model(chosen: Chosen, seed: int, names: int, copies: Path | None, clock: bool) -> None:
     """Draw some 1,200 pictures and judge them; print the table."""
-    from undiffuse.evaluation.machine import latency_figure
-    from undiffuse.evaluation.model import codec_figure, copy_sheet, draw_all, model_figures
+    from undiffuse.evaluation.latency import latency_figure
+    from undiffuse.evaluation.model_metrics import codec_figure, copy_sheet, draw_all, model_figures
     from undiffuse.evaluation.report import Report
 
     _check_places(chosen.out, copies)
@@ -127,7 +127,7 @@ def steering(chosen: Chosen, seed: int, count: int, ways: tuple[str, ...]) -> No
     from tempfile import TemporaryDirectory
 
     from undiffuse.evaluation.report import Report
-    from undiffuse.evaluation.steering import Bench, steering_figures
+    from undiffuse.evaluation.steering_metrics import Bench, steering_figures
 
     _check_places(chosen.out)
     drawn_by, judge, about = chosen.load()
@@ -157,14 +157,14 @@ def clip(
 ) -> None:
     """What a CLIP knows: held-out pictures, new words, differences, analogies."""
     from undiffuse.evaluation.analogies import analogy_figures
-    from undiffuse.evaluation.differences import (
+    from undiffuse.evaluation.clip_metrics import read_synonyms, retrieval_figures, synonym_figures
+    from undiffuse.evaluation.dataset import Material
+    from undiffuse.evaluation.image_differences import (
         caption_words,
         difference_figures,
         read_differences,
     )
-    from undiffuse.evaluation.material import Material
     from undiffuse.evaluation.report import Report
-    from undiffuse.evaluation.space import read_synonyms, retrieval_figures, synonym_figures
     from undiffuse.pipeline import SHIPPED
     from undiffuse.runtime.networks import ClipEncoder
 
@@ -215,7 +215,7 @@ def sweep(chosen: Chosen, seed: int, names: int) -> None:
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="A .png file.")
 def sheet(model: Path | None, seed: int, threads: int, out: Path) -> None:
     """Draw the 100 fixed prompts on one sheet, to be looked at."""
-    from undiffuse.evaluation.sheet import prompt_sheet
+    from undiffuse.evaluation.contact_sheet import prompt_sheet
     from undiffuse.pipeline import load
 
     _check_places(out)
@@ -233,7 +233,7 @@ def _said(figures: "Iterable[Figure]") -> "list[Figure]":
 
 
 def _about(material: Any) -> dict[str, Any]:
-    from undiffuse.evaluation.machine import machine
+    from undiffuse.evaluation.latency import machine
 
     pictures = material.pictures
     return {"data": {"pictures": len(pictures.keys), "hash": pictures.digest}, "on": machine()}
@@ -250,7 +250,7 @@ def _say(line: str) -> None:
 
 
 def _check_places(*paths: Path | None) -> None:
-    from undiffuse.images import check_writable
+    from undiffuse.imaging.files import check_writable
 
     for path in paths:
         if path is not None:
@@ -258,13 +258,14 @@ def _check_places(*paths: Path | None) -> None:
 
 
 def _write_png(path: Path, pixels: Any) -> None:
-    from undiffuse.images import png, write_file
+    from undiffuse.imaging.files import write_file
+    from undiffuse.imaging.png import png
 
     write_file(path, png(pixels))
 
 
 def _finish(report: "Report", out: Path | None, table: str | None = None) -> None:
-    from undiffuse.images import write_file
+    from undiffuse.imaging.files import write_file
 
     click.echo(table or report.to_markdown(), nl=False)
     if out is not None:

@@ -28,7 +28,7 @@ def command(out: Path, quick: bool, seed: int, threads: int) -> None:
     from tqdm import tqdm
 
     from undiffuse.lab import budget as budgets
-    from undiffuse.lab.lab import check_folder, run_lab, steps_of, write_lab
+    from undiffuse.lab.runner import check_folder, run_lab, steps_of, write_lab
 
     budget = budgets.QUICK if quick else budgets.FULL
     check_folder(out)

@@ -17,11 +17,11 @@ COMMANDS = {
     "data": ("undiffuse.cli.data", "Build data sets."),
     "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),
     "lab": ("undiffuse.cli.lab", "Try the lesson's claims as experiments; writes one page."),
-    "search": ("undiffuse.cli.space:search", "Find pictures in a folder by words or a picture."),
-    "classify": ("undiffuse.cli.space:classify", "Which of some labels fits a picture."),
-    "similarity": ("undiffuse.cli.space:similarity", "The cosine of two words or pictures."),
-    "space": ("undiffuse.cli.space:space", "Sums of words and pictures, read out in words."),
-    "map": ("undiffuse.cli.space:plane", "A folder's pictures and words on a plane, as a page."),
+    "search": ("undiffuse.cli.explore:search", "Find pictures in a folder by words or a picture."),
+    "classify": ("undiffuse.cli.explore:classify", "Which of some labels fits a picture."),
+    "similarity": ("undiffuse.cli.explore:similarity", "The cosine of two words or pictures."),
+    "space": ("undiffuse.cli.explore:space", "Sums of words and pictures, read out in words."),
+    "map": ("undiffuse.cli.explore:plane", "A folder's pictures and words on a plane, as a page."),
     "evaluate": ("undiffuse.cli.evaluate", "Judge a model by figures and by a sheet."),
 }
 

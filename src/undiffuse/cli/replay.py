@@ -21,7 +21,7 @@ def command(picture: Path, model: Path | None, threads: int) -> None:
 
     Exit status 0 if they are the same, 1 if not, 2 if it can't be done.
     """
-    from undiffuse.images import read_png, reduced
+    from undiffuse.imaging.png import read_png, reduced
 
     pixels, record = read_png(picture)
     drawn = reduced(pixels, picture)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from undiffuse.cli.follow import follow
+from undiffuse.cli.progress import follow
 from undiffuse.errors import UserError
 
 DATA = click.option(
@@ -76,11 +76,11 @@ def clip(
     """Train CLIP's two encoders; writes OUT/clip.safetensors."""
     from undiffuse.clip.model import Clip
     from undiffuse.config import PRESETS, to_dict
-    from undiffuse.data.pictures import PictureSet
+    from undiffuse.data.picture_set import PictureSet
     from undiffuse.training import clip as recipes
-    from undiffuse.training.export import clip_tokenizer, export_clip, look_at_clip
-    from undiffuse.training.frozen import begin
+    from undiffuse.training.latent_cache import begin
     from undiffuse.training.loop import CHECKPOINT, Run
+    from undiffuse.training.weight_export import clip_tokenizer, export_clip, look_at_clip
 
     config = PRESETS[preset]["clip"]
     everything = PictureSet.read(data, on_bad=say_bad)
@@ -118,7 +118,7 @@ def clip(
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="WEIGHTS, if not given.")
 def graphs(weights: Path, out: Path | None) -> None:
     """Write OUT/graphs: what ONNX Runtime runs, for the weight files in the folder WEIGHTS."""
-    from undiffuse.training.graphs import write_graphs
+    from undiffuse.training.onnx_export import write_graphs
 
     for path in write_graphs(weights, out or weights):
         click.echo(path)
@@ -155,13 +155,13 @@ def codec(
 ) -> None:
     """Train the codec, pixels to latents and back; writes OUT/codec.safetensors."""
     from undiffuse.config import PRESETS, to_dict
-    from undiffuse.data.pictures import PictureSet
+    from undiffuse.data.picture_set import PictureSet
     from undiffuse.networks.codec import Codec
     from undiffuse.training.codec import CodecRecipe
-    from undiffuse.training.drawn import COUNT, draw_again
-    from undiffuse.training.export import export, look_at_codec
-    from undiffuse.training.frozen import begin_decoder
+    from undiffuse.training.decoder_finetune import COUNT, draw_again
+    from undiffuse.training.latent_cache import begin_decoder
     from undiffuse.training.loop import Run
+    from undiffuse.training.weight_export import export, look_at_codec
 
     config = PRESETS["codec"]["codec"]
     everything = PictureSet.read(data, on_bad=say_bad)
@@ -231,13 +231,13 @@ def denoiser(
 ) -> None:
     """Train the denoiser on a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
     from undiffuse.config import PRESETS, to_dict
-    from undiffuse.data.pictures import PictureSet
+    from undiffuse.data.picture_set import PictureSet
     from undiffuse.networks.denoiser import DenoiserNetwork
     from undiffuse.training.denoiser import DenoiserRecipe, chain_of
-    from undiffuse.training.export import export
-    from undiffuse.training.frozen import Frozen, begin
+    from undiffuse.training.latent_cache import Frozen, begin
     from undiffuse.training.loop import Run
-    from undiffuse.training.peak import forward_flops
+    from undiffuse.training.throughput import forward_flops
+    from undiffuse.training.weight_export import export
 
     config = replace(PRESETS["denoiser"]["denoiser"], target=target)
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", say_bad)

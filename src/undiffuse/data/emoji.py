@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from undiffuse.data import colours, families, packages
+from undiffuse.data import colours, packages
+from undiffuse.data import emoji_sets as families
 from undiffuse.data.captions import facts
 from undiffuse.data.composites import composites
-from undiffuse.data.families import FAMILIES, Family
-from undiffuse.data.names import FLAGS, TONES, Emoji, read_names
-from undiffuse.data.names import icon_names as spellings
+from undiffuse.data.emoji_names import FLAGS, TONES, Emoji, read_names
+from undiffuse.data.emoji_names import icon_names as spellings
+from undiffuse.data.emoji_sets import FAMILIES, Family
 from undiffuse.data.shards import Sample, find_shards, read_shards, write_shards
 from undiffuse.data.split import split_cells
 from undiffuse.errors import UserError

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from undiffuse.data.families import Package
+from undiffuse.data.emoji_sets import Package
 from undiffuse.errors import UserError
 
 # The largest member wanted is 100 MB of SVG in one JSON file.

@@ -13,10 +13,10 @@ import numpy as np
 
 from undiffuse.data import colours
 from undiffuse.data.composites import WORN, noun, wear, wearing
-from undiffuse.data.names import TONES
-from undiffuse.data.pictures import on_white
+from undiffuse.data.emoji_names import TONES
+from undiffuse.data.picture_set import on_white
 from undiffuse.data.split import unit_hash
-from undiffuse.evaluation.material import EVALUATION, Material, was_trained
+from undiffuse.evaluation.dataset import EVALUATION, Material, was_trained
 from undiffuse.evaluation.protocols import Encoder, Pictures, Vectors, encode_pictures, encode_texts
 from undiffuse.evaluation.statistics import Figure, mean_figure
 

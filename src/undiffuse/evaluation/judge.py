@@ -8,8 +8,7 @@ import numpy as np
 
 from undiffuse.data.composites import noun
 from undiffuse.errors import UserError
-from undiffuse.evaluation.family import FamilyProbe
-from undiffuse.evaluation.material import Material, Rows, was_trained
+from undiffuse.evaluation.dataset import Material, Rows, was_trained
 from undiffuse.evaluation.memorisation import Bank
 from undiffuse.evaluation.protocols import (
     Encoder,
@@ -19,6 +18,7 @@ from undiffuse.evaluation.protocols import (
     encode_pictures,
     encode_texts,
 )
+from undiffuse.evaluation.style_probe import FamilyProbe
 
 
 @dataclass(frozen=True)

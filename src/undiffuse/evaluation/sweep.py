@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from undiffuse.config import DrawConfig
-from undiffuse.evaluation.edges import edge_sharpness
-from undiffuse.evaluation.family import palette
 from undiffuse.evaluation.judge import Judge
 from undiffuse.evaluation.kid import kid_figure
 from undiffuse.evaluation.protocols import Painter
 from undiffuse.evaluation.retrieval import ranks
+from undiffuse.evaluation.sharpness import edge_sharpness
 from undiffuse.evaluation.statistics import Figure, mean_figure, ratio_figure
+from undiffuse.evaluation.style_probe import palette
 
 CHANGES: tuple[dict[str, Any], ...] = (
     {},

@@ -7,8 +7,8 @@ import numpy as np
 
 from undiffuse import diffusion
 from undiffuse.evaluation.statistics import Figure, mean_figure
-from undiffuse.lab.bench import LINEAR, Bench, Network
-from undiffuse.lab.findings import Exhibit, Finding, above, inside, row_of
+from undiffuse.lab.claims import Exhibit, Finding, above, inside, row_of
+from undiffuse.lab.experiment import LINEAR, Bench, Network
 from undiffuse.lab.svg import curves
 
 STILL = "DDPM, its noise left out"

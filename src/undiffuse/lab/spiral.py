@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from undiffuse import diffusion
 from undiffuse.evaluation.statistics import Figure, mean_figure
-from undiffuse.lab.bench import LINEAR, Bench, fit
-from undiffuse.lab.findings import Exhibit, Finding, above, inside, share_figure
+from undiffuse.lab.claims import Exhibit, Finding, above, inside, share_figure
+from undiffuse.lab.experiment import LINEAR, Bench, fit
 from undiffuse.lab.svg import COLOURS, REACH, arrows, dots, panels, paths
 from undiffuse.training.denoiser import draw_levels
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from undiffuse import diffusion
 from undiffuse.evaluation.statistics import Figure, mean_figure
-from undiffuse.lab.bench import SHOWN, Bench, Drawings, Network, gain_figure
-from undiffuse.lab.findings import Exhibit, Finding, above, by_group, inside
+from undiffuse.lab.claims import Exhibit, Finding, above, by_group, inside
+from undiffuse.lab.experiment import SHOWN, Bench, Drawings, Network, gain_figure
 from undiffuse.lab.svg import curves
 
 SCALES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # 0 is unsteered

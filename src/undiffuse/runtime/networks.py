@@ -13,19 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, Tokens, byte_letters
-from undiffuse.config import (
-    EMBED,
-    SIDE,
-    ClipConfig,
-    CodecConfig,
-    Config,
-    DenoiserConfig,
-    from_dict,
-)
+from undiffuse.config import EMBED, SIDE, ClipConfig, CodecConfig, Config, DenoiserConfig, from_dict
 from undiffuse.diffusion import SCHEDULES, TARGETS, as_denoiser, named
 from undiffuse.diffusion.arrays import Array, Times, check_array, check_cond
 from undiffuse.errors import UserError
-from undiffuse.pictures import read_picture
+from undiffuse.imaging.read import read_picture
 from undiffuse.runtime.session import Session, weight_file
 from undiffuse.runtime.weights import Weights, read_weights
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from undiffuse.clip.model import Clip
 from undiffuse.clip.tokenizer import Tokenizer
 from undiffuse.data.captions import caption
-from undiffuse.data.pictures import EvenSampler, PictureSet, composite_pairs, difference_pairs
+from undiffuse.data.picture_set import EvenSampler, PictureSet, composite_pairs, difference_pairs
 from undiffuse.errors import UserError
 from undiffuse.training.augment import moved, to_float
 

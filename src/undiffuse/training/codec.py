@@ -8,10 +8,10 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional as F
 
-from undiffuse.data.pictures import EvenSampler, PictureSet
+from undiffuse.data.picture_set import EvenSampler, PictureSet
 from undiffuse.networks.codec import Codec
 from undiffuse.training.augment import moved, to_float
-from undiffuse.training.drawn import Drawn
+from undiffuse.training.decoder_finetune import Drawn
 
 DRAWN_SHARE = 0.6
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from undiffuse import diffusion
 from undiffuse.config import EMBED
-from undiffuse.data.pictures import EvenSampler, PictureSet
+from undiffuse.data.picture_set import EvenSampler, PictureSet
 from undiffuse.errors import UserError
 from undiffuse.networks.denoiser import DenoiserNetwork
 

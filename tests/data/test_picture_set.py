@@ -1,0 +1,161 @@
+"""Sets in memory: white grounds, drawing evenly, pairs that differ by a word."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.random import Generator, Philox
+
+from tests.sample import FOLDER, originals, pictures, samples
+from undiffuse.data.picture_set import (
+    EvenSampler,
+    PictureSet,
+    composite_pairs,
+    difference_pairs,
+    on_white,
+)
+from undiffuse.data.shards import Sample, write_shards
+from undiffuse.errors import UserError
+
+SET = pictures()
+PLAIN = SET.rows(lambda record: not record.get("composite"))
+
+
+def rng(seed: int = 0) -> Generator:
+    return Generator(Philox(key=[seed, 0]))
+
+
+def test_on_white_is_the_formula() -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (500, 4)).astype(np.uint8)
+    share = rgba[:, 3:] / 255
+    expected = rgba[:, :3] * share + 255 * (1 - share)
+    assert np.abs(on_white(rgba) - expected).max() <= 0.5 + 1e-9
+    assert (on_white(np.zeros((1, 4), np.uint8)) == 255).all()
+    assert (on_white(np.array([[1, 2, 3, 255]], np.uint8)) == [1, 2, 3]).all()
+
+
+def test_reads_the_folder() -> None:
+    read = PictureSet.read(FOLDER)
+    assert read.pictures.shape == (274, 3, 64, 64)
+    assert read.keys == SET.keys
+    assert read.digest == SET.digest
+    flags = PictureSet.read(FOLDER, lambda record: record["group"] == "flags")
+    assert {record["group"] for record in flags.records} == {"flags"}
+
+
+def test_digest_changes_with_pictures_records_and_order() -> None:
+    few = list(samples()[:5])
+    base = PictureSet.of(few).digest
+    assert PictureSet.of(few).digest == base
+    assert PictureSet.of(few[::-1]).digest != base
+    spot = few[0].picture.copy()
+    spot[32, 32] = 7, 7, 7, 255
+    assert PictureSet.of([Sample(few[0].key, spot, few[0].record), *few[1:]]).digest != base
+    renamed = Sample(few[0].key, few[0].picture, {**few[0].record, "name": "other"})
+    assert PictureSet.of([renamed, *few[1:]]).digest != base
+
+
+def test_subset() -> None:
+    part = SET.subset(np.array([3, 1]))
+    assert part.keys == [SET.keys[3], SET.keys[1]]
+    assert np.array_equal(part.pictures[1], SET.pictures[1])
+
+
+def test_nothing_of_the_kind() -> None:
+    with pytest.raises(UserError, match="no picture of the kind"):
+        PictureSet.read(FOLDER, lambda record: False)
+
+
+def test_sizes_that_differ() -> None:
+    one = originals()[0]
+    with pytest.raises(UserError, match="differ in size"):
+        PictureSet.of([one, Sample("x", one.picture[:32], one.record)])
+
+
+def test_records_of_another_kind_are_named(tmp_path: Path) -> None:
+    one = originals()[0]
+    write_shards([Sample("odd", one.picture, {"caption": "a"})], tmp_path, prefix="x")
+    with pytest.raises(UserError, match="record of odd has no 'keywords'"):
+        PictureSet.read(tmp_path)
+
+
+def test_bad_samples_are_told_and_skipped(tmp_path: Path) -> None:
+    write_shards(originals()[:30], tmp_path, prefix="x")
+    path = tmp_path / "x-000000.tar"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\x89PNG", b"\x89XXX", 2))
+    with pytest.raises(UserError, match="no PNG"):
+        PictureSet.read(tmp_path)
+    told: list[str] = []
+    read = PictureSet.read(tmp_path, on_bad=lambda where, reason: told.append(where))
+    assert len(read.records) == 28
+    assert len(told) == 2
+    path.write_bytes(data.replace(b"\x89PNG", b"\x89XXX", 9))
+    with pytest.raises(UserError, match="can be used"):
+        PictureSet.read(tmp_path, on_bad=lambda where, reason: None)
+
+
+def test_concepts_are_drawn_evenly_and_flags_half_as_often() -> None:
+    rows = EvenSampler(SET, PLAIN).draw(40_000, rng())
+    count = Counter(SET.records[row]["concept"] for row in rows)
+    flags = {r["concept"] for r in SET.records if r["group"] == "flags"}
+    weights = {concept: 0.5 if concept in flags else 1.0 for concept in count}
+    assert len(count) == 40
+    for concept, number in count.items():
+        expected = 40_000 * weights[concept] / sum(weights.values())
+        assert abs(number - expected) < 5 * expected**0.5, concept
+
+
+def test_families_evenly_and_half_without_tone() -> None:
+    rows = EvenSampler(SET, PLAIN).draw(40_000, rng(1))
+    men = [SET.records[row] for row in rows if SET.records[row]["name"] == "man"]
+    families = Counter(record["family"] for record in men)
+    assert len(families) == 6
+    assert max(families.values()) < 1.4 * min(families.values())
+    assert np.mean([record["tone"] == "" for record in men]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_each_concept_in_different_families() -> None:
+    rows = EvenSampler(SET, PLAIN).draw(300, rng(), each=3)
+    assert len(rows) == 300
+    for start in range(0, 300, 3):
+        part = [SET.records[row] for row in rows[start : start + 3]]
+        assert len({record["concept"] for record in part}) == 1
+        there = {r["family"] for r in SET.records if r["concept"] == part[0]["concept"]}
+        assert len({record["family"] for record in part}) == min(3, len(there))
+
+
+def test_only_the_rows_that_are_given() -> None:
+    rows = SET.rows(lambda record: record["family"] == "noto" and not record.get("composite"))
+    assert set(EvenSampler(SET, rows).draw(500, rng())) <= set(rows)
+
+
+def test_same_generator_same_rows() -> None:
+    one, other = (EvenSampler(SET, PLAIN).draw(64, rng(5), each=2) for _ in range(2))
+    assert np.array_equal(one, other)
+
+
+def test_difference_pairs() -> None:
+    pairs = difference_pairs(SET)
+    names = Counter((SET.records[a]["name"], SET.records[b]["name"], w) for a, b, w in pairs)
+    assert names["man", "man cook", "cook"] == 15  # five families, three tones
+    assert names["cat", "cat face", "face"] == 6
+    for without, with_, words in pairs:
+        less, more = SET.records[without], SET.records[with_]
+        assert (less["family"], less["tone"]) == (more["family"], more["tone"])
+        assert not less.get("composite")
+        assert not more.get("composite")
+        assert set(words.split()) == set(more["name"].split()) - set(less["name"].split())
+        assert 1 <= len(words.split()) <= 2
+
+
+def test_composite_pairs() -> None:
+    pairs = composite_pairs(SET)
+    worn = [r for r in SET.records if r.get("composite") == "wearing"]
+    assert len(pairs) == len(worn) > 0
+    for without, with_, word in pairs:
+        assert SET.records[with_]["name"].startswith(SET.records[without]["name"])
+        assert SET.records[with_]["worn"] == word
+    without_sources = SET.subset(SET.rows(lambda r: bool(r.get("composite"))))
+    assert composite_pairs(without_sources) == []

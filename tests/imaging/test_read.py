@@ -1,0 +1,98 @@
+"""Picture files of every kind, and files that only look like one."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from undiffuse.errors import UserError
+from undiffuse.imaging.read import find_pictures, read_picture
+
+RED = (200, 30, 40)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.webp", "x.bmp", "x.tiff", "x.gif", "ü☃.png"])
+def test_formats(name: str, tmp_path: Path) -> None:
+    Image.new("RGB", (100, 100), RED).save(tmp_path / name)
+    pixels = read_picture(tmp_path / name)
+    assert pixels.shape == (64, 64, 3)
+    assert np.abs(pixels.astype(int) - RED).max() <= 4
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "PA", "RGBA", "CMYK", "1", "I;16", "I", "F"])
+def test_modes_of_a_grey_picture(mode: str, tmp_path: Path) -> None:
+    """Half white, half black, whatever the mode; 16 bits are scaled and not cut off."""
+    grey = np.zeros((80, 80), np.uint8)
+    grey[:, 40:] = 255
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode == "I":
+        image = Image.fromarray(grey.astype(np.int32) * 257)
+    elif mode == "F":
+        image = Image.fromarray(grey.astype(np.float32) / 255)
+    else:
+        image = Image.fromarray(grey).convert("RGB").convert(mode)
+    image.save(tmp_path / "x.tiff")
+    pixels = read_picture(tmp_path / "x.tiff")
+    assert pixels[:, :28].max() <= 2
+    assert pixels[:, 36:].min() >= 253
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (64, 64), (*RED, 0)).save(tmp_path / "clear.png")
+    assert read_picture(tmp_path / "clear.png").min() == 255
+    palette = Image.new("P", (64, 64), 0)
+    palette.putpalette([*RED, 0, 0, 0])
+    palette.save(tmp_path / "palette.png", transparency=0)
+    assert read_picture(tmp_path / "palette.png").min() == 255
+
+
+def test_first_frame_upright_and_whole(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (64, 64), colour) for colour in (RED, (0, 0, 255))]
+    frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
+    assert np.abs(read_picture(tmp_path / "x.gif")[32, 32].astype(int) - RED).max() <= 4
+    wide = Image.new("RGB", (128, 64), RED)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    wide.save(tmp_path / "x.jpg", exif=exif)
+    pixels = read_picture(tmp_path / "x.jpg")
+    assert pixels[:, :15].min() >= 250  # white at the sides: it stands
+    assert np.abs(pixels[2, 32].astype(int) - RED).max() <= 6
+
+
+def bomb(path: Path, side: int) -> None:
+    """A PNG file of a few bytes that declares side x side pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        whole = kind + data
+        return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + data + chunk(b"IEND", b""))
+
+
+def test_hostile_files(tmp_path: Path) -> None:
+    bomb(tmp_path / "bomb.png", 60_000)
+    bomb(tmp_path / "cut.png", 100)
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "vector.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
+    for name in ("bomb", "cut", "text", "empty", "vector", "missing"):
+        with pytest.raises(UserError, match=name):
+            read_picture(tmp_path / f"{name}.png")
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(UserError, match="is no file"):
+        read_picture(tmp_path / "folder.png")
+
+
+def test_finding(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a/ü.jpg", ".hidden/c.png", "d.txt", ".e.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert [name for name, _ in find_pictures(tmp_path)] == ["b.PNG", "a/ü.jpg"]
+    with pytest.raises(UserError, match="is no folder"):
+        list(find_pictures(tmp_path / "nowhere"))
