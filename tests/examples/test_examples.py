@@ -1,0 +1,76 @@
+"""Each script in examples/ runs, does what it says, and stays under 40 lines."""
+
+import json
+import runpy
+import sys
+import threading
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import undiffuse
+from tests.conftest import Run
+from undiffuse.diffusion import SAMPLERS, register_sampler
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+
+
+def example(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_an_example_has_fewer_than_40_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 40
+
+
+def test_the_blend_by_hand_draws_what_the_blend_sampler_draws(tmp_path: Path) -> None:
+    example("blend_by_hand")["main"]("a red apple", tmp_path / "apple.png")
+    by_hand = np.asarray(Image.open(tmp_path / "apple.png"), np.int16)
+    options = {"sampler": "blend", "style": "twemoji", "style_strength": 0.0}
+    drawn = undiffuse.load().generate("a red apple", **options)[0].pixels
+    assert np.abs(by_hand - drawn).max() <= 2
+
+
+def test_a_custom_denoiser_draws_the_points_that_it_learned() -> None:
+    torch = pytest.importorskip("torch")
+    found = example("custom_denoiser")
+    assert torch.cdist(found["main"](), found["POINTS"]).min(1).values.max() < 0.3
+
+
+def test_a_new_sampler_is_used_from_the_command_line(run: Run) -> None:
+    register_sampler("half_fresh", example("new_sampler")["half_fresh"])
+    try:
+        status, paths, _ = run("a red apple", "--sampler", "half_fresh", "--steps", "3")
+    finally:
+        del SAMPLERS["half_fresh"]
+    assert (status, paths) == (0, ["a-red-apple.png"])
+
+
+def test_directions_in_clip_space_name_what_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    example("clip_directions")["main"]()
+    assert "man wearing turban - man  ->  turban" in capsys.readouterr().out
+    assert (tmp_path / "officer.png").exists()
+
+
+def test_the_web_endpoint_streams_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["web_endpoint.py", "0"])
+    server = ThreadingHTTPServer(("127.0.0.1", 0), example("web_endpoint")["Handler"])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with urlopen(f"http://127.0.0.1:{server.server_port}/?prompt=sun") as response:
+            lines = [line for line in response.read().decode().splitlines() if line]
+    finally:
+        server.shutdown()
+    events = [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert [event["alpha"] for event in events] == pytest.approx([k / 20 for k in range(1, 21)])
+    assert events[-1]["x0"].startswith("data:image/png;base64,")
