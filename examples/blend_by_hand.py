@@ -1,6 +1,6 @@
 """The film's 20-step blend, written out: predict the picture, mix it with less noise, repeat.
 
-    python examples/blend_by_hand.py "a red apple" apple.png
+python examples/blend_by_hand.py "a red apple" apple.png
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Directions in CLIP's space: "man wearing a hat" - "man" points at "hat".
 
-    python examples/clip_directions.py
+python examples/clip_directions.py
 """
 
 import undiffuse

@@ -1,9 +1,7 @@
 """A web endpoint that streams the steps of a drawing as server-sent events.
 
-    python examples/web_endpoint.py 8000
-    curl -N "http://127.0.0.1:8000/?prompt=a+red+apple"
-
-Each event holds the share of picture in x_t and the predicted picture as a PNG data URI.
+python examples/web_endpoint.py 8000
+curl -N "http://127.0.0.1:8000/?prompt=a+red+apple"
 """
 
 import base64
@@ -13,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import undiffuse
-from undiffuse.imaging.png import png
+from undiffuse.imaging.png import encode_png
 
 MODEL = undiffuse.load()
 
@@ -25,12 +23,13 @@ class Handler(BaseHTTPRequestHandler):
             previews = MODEL.steps(prompt, sampler="blend")
             first = next(previews)
         except undiffuse.UserError as error:
-            return self.send_error(400, explain=str(error))
+            self.send_error(400, explain=str(error))
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         for preview in (first, *previews):
-            image = base64.b64encode(png(preview.x0()[0])).decode()
+            image = base64.b64encode(encode_png(preview.x0()[0])).decode()
             event = {"alpha": preview.step.alpha, "x0": f"data:image/png;base64,{image}"}
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
 

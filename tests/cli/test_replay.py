@@ -19,7 +19,7 @@ def test_replay_says_whether_it_is_the_same(run: Run, model_folder: Path, tmp_pa
     pixels = pixels.copy()
     pixels[:8, :4] ^= 255  # two pixels of those that were drawn
     record["versions"]["numpy"] = "1.0"
-    files.write_file(Path("other.png"), png.png(pixels, record))
+    files.write_atomic(Path("other.png"), png.encode_png(pixels, record))
     status, out, _ = run("replay", "other.png")
     assert (status, out[0]) == (1, "different: 2 of 4096 pixels")
     assert out[1] == f"numpy: 1.0 then, {np.__version__} now"
@@ -52,8 +52,8 @@ def test_replay_refuses_what_has_no_record_of_its_own(run: Run) -> None:
          {"style": "x"}, {"prompt": None}, {"seed": -1}, {"guidance": float("nan")},
          {"style_strength": "1"}, {"style_below": 2.0})
     ):  # fmt: skip
-        changed = png.png(pixels, {**record, **change})
-        files.write_file(Path(f"{number}.png"), changed)
+        changed = png.encode_png(pixels, {**record, **change})
+        files.write_atomic(Path(f"{number}.png"), changed)
     for name in ("plain.png", "none.png", "cats-1-grid.png", *(f"{k}.png" for k in range(11))):
         status, out, err = run("replay", name)
         assert (status, out, err.count("\n")) == (2, [], 1), name

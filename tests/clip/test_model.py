@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from tests.sample import pictures, tokenizer
 from tests.training.tiny import CLIP
+from undiffuse.clip.loss import contrastive_loss, difference_loss
 from undiffuse.clip.model import LOGIT_SCALE_MAX, Clip
 from undiffuse.config import PRESETS, ClipConfig
 from undiffuse.training.augment import moved, to_float
-from undiffuse.training.clip import difference_loss, multi_positive
 
 TEXTS = ["", "a", "red apple", "a man with a hat", "a cat face in noto style"]
 TOWERS = ["transformer", "conv"]
@@ -45,7 +45,7 @@ def test_one_match_a_row_is_clips_own_loss(dtype: torch.dtype) -> None:
     own = (
         F.cross_entropy(logits, torch.arange(16)) + F.cross_entropy(logits.T, torch.arange(16))
     ) / 2
-    assert multi_positive(
+    assert contrastive_loss(
         image, text, torch.eye(16) > 0, torch.tensor(20.0, dtype=dtype)
     ).item() == (pytest.approx(own.item(), rel=1e-6))
 
@@ -61,7 +61,7 @@ def test_more_matches_are_shared_evenly() -> None:
         for row, right in zip(matrix, true, strict=True):
             log_p = row - np.log(np.exp(row).sum())
             losses.append(-log_p[right].mean())
-    found = multi_positive(image, text, fits, torch.tensor(5.0))
+    found = contrastive_loss(image, text, fits, torch.tensor(5.0))
     assert found.item() == pytest.approx(np.mean(losses), rel=1e-6)
 
 
@@ -69,7 +69,7 @@ def test_a_model_that_knows_nothing_sits_at_ln_batch() -> None:
     """Whatever fits what: that is what training compares with to say so."""
     same = torch.ones(12, 512) / 512**0.5
     fits = (torch.eye(12) > 0) | (torch.arange(12) % 3 == 0)
-    assert multi_positive(same, same, fits, torch.tensor(14.0)).item() == (
+    assert contrastive_loss(same, same, fits, torch.tensor(14.0)).item() == (
         pytest.approx(math.log(12), rel=1e-5)
     )
 

@@ -22,7 +22,7 @@ def finite_set(schedule: Schedule, pictures: np.ndarray) -> Denoiser:
     flat = pictures.reshape(len(pictures), -1)  # (N, D)
 
     def denoiser(x_t: np.ndarray, t: float, cond: np.ndarray | None) -> np.ndarray:
-        alpha, sigma = schedule.shares(t)
+        alpha, sigma = schedule.alpha_sigma(t)
         x = x_t.reshape(len(x_t), 1, -1)  # (B, 1, D)
         distance = ((x - alpha * flat) ** 2).sum(axis=-1)  # (B, N)
         return (_softmax(-distance / (2 * sigma**2)) @ flat).reshape(x_t.shape).astype(x_t.dtype)
@@ -38,7 +38,7 @@ def mixture(
     """The data are a mixture of K Gaussians: weights (K,), means (K, D), deviations (K,)."""
 
     def denoiser(x_t: np.ndarray, t: float, cond: np.ndarray | None) -> np.ndarray:
-        alpha, sigma = schedule.shares(t)
+        alpha, sigma = schedule.alpha_sigma(t)
         variance = (alpha * deviations) ** 2 + sigma**2  # (K,)
         away = x_t[:, None, :] - alpha * means  # (B, K, D)
         logits = np.log(weights) - (away**2).sum(-1) / (2 * variance)
@@ -67,7 +67,7 @@ def gaussian(schedule: Schedule, mean: float, deviation: float) -> Denoiser:
     """The data are N(mean, deviation^2) in every coordinate; works for torch tensors, too."""
 
     def denoiser(x_t: np.ndarray, t: float, cond: np.ndarray | None) -> np.ndarray:
-        alpha, sigma = schedule.shares(t)
+        alpha, sigma = schedule.alpha_sigma(t)
         gain = alpha * deviation**2 / ((alpha * deviation) ** 2 + sigma**2)
         return mean + gain * (x_t - alpha * mean)
 
@@ -79,7 +79,7 @@ def gaussian_flow(
     schedule: Schedule, mean: float, deviation: float, start: float, x: np.ndarray, end: float = 0.0
 ) -> np.ndarray:
     """Where the flow carries x from level `start` to level `end`: exactly."""
-    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.shares(start), schedule.shares(end)
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.alpha_sigma(start), schedule.alpha_sigma(end)
     stretch = np.hypot(alpha_s * deviation, sigma_s) / np.hypot(alpha_t * deviation, sigma_t)
     return alpha_s * mean + stretch * (x - alpha_t * mean)
 

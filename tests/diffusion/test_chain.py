@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from tests.diffusion import oracles
 from tests.diffusion.draws import PLAIN, drawn
 from tests.diffusion.walks import EVERY
-from undiffuse.diffusion import SCHEDULES, Schedule, convert, mix, step_before, target, to_x0
+from undiffuse.diffusion import (
+    SCHEDULES,
+    Schedule,
+    add_noise,
+    convert,
+    previous_time,
+    target,
+    to_x0,
+)
 from undiffuse.errors import UserError
 
 
@@ -21,17 +29,19 @@ def test_to_previous_and_back(
     schedule: Schedule, name: str, chain: int, data: st.DataObject
 ) -> None:
     lowest = 1
-    highest = chain - (name == "eps" and schedule.leftover() == 0.0)
+    highest = chain - (name == "eps" and schedule.terminal_alpha() == 0.0)
     if highest < lowest:
         return
     number = data.draw(st.integers(lowest, highest))
     x0, noise, _ = drawn(number, (2, 3))
     t = number / chain
-    x_t, told = mix(schedule, x0, noise, t), target(name, schedule, x0, noise, t)
+    x_t, told = add_noise(schedule, x0, noise, t), target(name, schedule, x0, noise, t)
     mean = convert(name, "previous", schedule, told, x_t, t, chain=chain)
     # arXiv 2006.11239, equation 7, for any schedule: with a = alpha_t / alpha_s and
     # b = sigma_t^2 - a^2 sigma_s^2,  mean = (a sigma_s^2 x_t + alpha_s b x0) / sigma_t^2
-    (alpha_t, sigma_t), (alpha_s, sigma_s) = (schedule.shares(s) for s in (t, (number - 1) / chain))
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = (
+        schedule.alpha_sigma(s) for s in (t, (number - 1) / chain)
+    )
     a = alpha_t / alpha_s
     b = sigma_t**2 - (a * sigma_s) ** 2
     wanted = (a * sigma_s**2 * x_t + alpha_s * b * x0) / sigma_t**2
@@ -49,9 +59,9 @@ def test_previous_and_x_t_come_from_one_markov_chain(schedule: Schedule, chain: 
         t, s = number / chain, (number - 1) / chain
         noise, fresh = rng.standard_normal((2, size, 1))
         x0 = np.full((size, 1), 0.7)
-        x_t = mix(schedule, x0, noise, t)
+        x_t = add_noise(schedule, x0, noise, t)
         x_s = target("previous", schedule, x0, noise, t, chain=chain, fresh=fresh)
-        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.shares(t), schedule.shares(s)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.alpha_sigma(t), schedule.alpha_sigma(s)
         # x_s is the picture mixed at s, and x_t - (alpha_t / alpha_s) x_s is new noise.
         error = 4.5 / np.sqrt(size)
         assert abs(x_s.mean() - alpha_s * 0.7) <= error * sigma_s + 1e-12
@@ -69,18 +79,18 @@ def test_the_best_prediction_of_previous_is_what_convert_gives() -> None:
     pair = [
         target("previous", schedule, x0, noise, 0.5, chain=20, fresh=z) for z in (fresh, -fresh)
     ]
-    x_t = mix(schedule, x0, noise, 0.5)
+    x_t = add_noise(schedule, x0, noise, 0.5)
     mean = convert("x0", "previous", schedule, x0, x_t, 0.5, chain=20)
     np.testing.assert_allclose((pair[0] + pair[1]) / 2, mean, atol=1e-12)
 
 
 def test_step_before_keeps_what_it_is_given() -> None:
     torch = pytest.importorskip("torch")
-    assert step_before(1.0, 20) == 0.95
-    assert step_before(0.05, 20) == 0.0
+    assert previous_time(1.0, 20) == 0.95
+    assert previous_time(0.05, 20) == 0.0
     t = np.float32([0.1, 1.0])
-    np.testing.assert_allclose(step_before(t, 20), [0.05, 0.95], rtol=1e-6)
-    assert step_before(torch.tensor([0.1]), 20).dtype == torch.float32
+    np.testing.assert_allclose(previous_time(t, 20), [0.05, 0.95], rtol=1e-6)
+    assert previous_time(torch.tensor([0.1]), 20).dtype == torch.float32
 
 
 @pytest.mark.parametrize("t", [0.0, 0.51, 0.025])

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.diffusion import oracles
-from undiffuse.diffusion import SCHEDULES, clamped, even, guided, heun, switched
+from undiffuse.diffusion import (
+    SCHEDULES,
+    clamp_x0,
+    classifier_free_guidance,
+    heun,
+    switch_cond,
+    uniform_times,
+)
 from undiffuse.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -48,21 +55,24 @@ WITH, WITHOUT, AGAINST = (plain(X, 0.5, cond) for cond in (COND, NONE, NEGATIVE)
 
 def test_scale_one_is_off() -> None:
     model = Model()
-    assert guided(model, 1.0) is model
-    assert guided(model, 1, negative=NEGATIVE, eta=0.0, threshold=1.0, momentum=-0.5) is model
+    assert classifier_free_guidance(model, 1.0) is model
+    assert (
+        classifier_free_guidance(model, 1, negative=NEGATIVE, eta=0.0, threshold=1.0, momentum=-0.5)
+        is model
+    )
 
 
 @oracles.few
 @given(scale=st.floats(-2.0, 10.0).filter(lambda scale: scale != 1.0))
 def test_scale_moves_away_from_the_unsteered(scale: float) -> None:
     model = Model()
-    found = guided(model, scale)(X, 0.5, COND)
+    found = classifier_free_guidance(model, scale)(X, 0.5, COND)
     np.testing.assert_allclose(found, WITHOUT + scale * (WITH - WITHOUT), atol=1e-12)
 
 
 def test_both_come_from_one_batch_with_the_steered_first() -> None:
     model = Model()
-    guided(model, 3.0)(X, 0.5, COND)
+    classifier_free_guidance(model, 3.0)(X, 0.5, COND)
     ((x_t, t, cond),) = model.asked
     assert t == 0.5
     assert np.array_equal(x_t, np.concatenate([X, X]))
@@ -70,51 +80,59 @@ def test_both_come_from_one_batch_with_the_steered_first() -> None:
 
 
 def test_scale_zero_forgets_the_cond() -> None:
-    np.testing.assert_allclose(guided(plain, 0.0)(X, 0.5, COND), WITHOUT, atol=1e-12)
+    np.testing.assert_allclose(
+        classifier_free_guidance(plain, 0.0)(X, 0.5, COND), WITHOUT, atol=1e-12
+    )
 
 
 def test_nothing_to_steer_by_is_left_alone() -> None:
     model = Model()
-    assert np.array_equal(guided(model, 3.0)(X, 0.5, None), plain(X, 0.5, None))
+    assert np.array_equal(classifier_free_guidance(model, 3.0)(X, 0.5, None), plain(X, 0.5, None))
     ((x_t, _, cond),) = model.asked
     assert x_t is X
     assert cond is None
 
 
 def test_a_cond_of_zeros_moves_nothing() -> None:
-    np.testing.assert_allclose(guided(plain, 5.0)(X, 0.5, NONE), WITHOUT, atol=1e-12)
+    np.testing.assert_allclose(
+        classifier_free_guidance(plain, 5.0)(X, 0.5, NONE), WITHOUT, atol=1e-12
+    )
 
 
 # --- negative
 
 
 def test_negative_takes_the_place_of_the_zeros() -> None:
-    found = guided(plain, 3.0, negative=NEGATIVE)(X, 0.5, COND)
+    found = classifier_free_guidance(plain, 3.0, negative=NEGATIVE)(X, 0.5, COND)
     np.testing.assert_allclose(found, AGAINST + 3.0 * (WITH - AGAINST), atol=1e-12)
-    zeros = guided(plain, 3.0, negative=NONE)(X, 0.5, COND)
-    np.testing.assert_allclose(zeros, guided(plain, 3.0)(X, 0.5, COND), atol=1e-12)
+    zeros = classifier_free_guidance(plain, 3.0, negative=NONE)(X, 0.5, COND)
+    np.testing.assert_allclose(
+        zeros, classifier_free_guidance(plain, 3.0)(X, 0.5, COND), atol=1e-12
+    )
 
 
 def test_the_same_negative_and_cond_cancel() -> None:
-    np.testing.assert_allclose(guided(plain, 3.0, negative=COND)(X, 0.5, COND), WITH, atol=1e-12)
+    np.testing.assert_allclose(
+        classifier_free_guidance(plain, 3.0, negative=COND)(X, 0.5, COND), WITH, atol=1e-12
+    )
 
 
 def test_one_row_of_negative_serves_every_picture() -> None:
-    found = guided(plain, 3.0, negative=NEGATIVE[:1])(X, 0.5, COND)
-    rows = guided(plain, 3.0, negative=NEGATIVE[[0, 0, 0]])(X, 0.5, COND)
+    found = classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:1])(X, 0.5, COND)
+    rows = classifier_free_guidance(plain, 3.0, negative=NEGATIVE[[0, 0, 0]])(X, 0.5, COND)
     assert np.array_equal(found, rows)
 
 
 @pytest.mark.parametrize("rows", [1, 3])
 def test_negative_alone_steers_away(rows: int) -> None:
-    found = guided(plain, 3.0, negative=NEGATIVE[:rows])(X, 0.5, None)
+    found = classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:rows])(X, 0.5, None)
     against = plain(X, 0.5, NEGATIVE[[row % rows for row in range(3)]])
     np.testing.assert_allclose(found, against + 3.0 * (WITHOUT - against), atol=1e-12)
 
 
 def test_arguments_are_left_as_they_were() -> None:
     before = [a.copy() for a in (X, COND, NEGATIVE)]
-    guided(plain, 3.0, negative=NEGATIVE)(X, 0.5, COND)
+    classifier_free_guidance(plain, 3.0, negative=NEGATIVE)(X, 0.5, COND)
     assert all(np.array_equal(a, b) for a, b in zip(before, (X, COND, NEGATIVE), strict=True))
 
 
@@ -125,8 +143,8 @@ def test_arguments_are_left_as_they_were() -> None:
                                          (0.19, False), (0.0, False), (1.0, False)])  # fmt: skip
 def test_band(t: float, acts: bool) -> None:
     model = Model()
-    found = guided(model, 3.0, band=(0.2, 0.8))(X, t, COND)
-    wanted = guided(plain, 3.0)(X, t, COND) if acts else plain(X, t, COND)
+    found = classifier_free_guidance(model, 3.0, band=(0.2, 0.8))(X, t, COND)
+    wanted = classifier_free_guidance(plain, 3.0)(X, t, COND) if acts else plain(X, t, COND)
     np.testing.assert_allclose(found, wanted, atol=1e-12)
     assert len(model.asked[0][0]) == (6 if acts else 3)
 
@@ -135,16 +153,18 @@ def test_band(t: float, acts: bool) -> None:
 
 
 def test_apg_with_its_defaults_is_plain_guidance() -> None:
-    found = guided(plain, 3.0, eta=1.0, threshold=None, momentum=0.0)(X, 0.5, COND)
-    assert np.array_equal(found, guided(plain, 3.0)(X, 0.5, COND))
-    loose = guided(plain, 3.0, threshold=1e6)(X, 0.5, COND)
+    found = classifier_free_guidance(plain, 3.0, eta=1.0, threshold=None, momentum=0.0)(
+        X, 0.5, COND
+    )
+    assert np.array_equal(found, classifier_free_guidance(plain, 3.0)(X, 0.5, COND))
+    loose = classifier_free_guidance(plain, 3.0, threshold=1e6)(X, 0.5, COND)
     np.testing.assert_allclose(loose, found, atol=1e-12)
 
 
 @oracles.few
 @given(eta=st.floats(0.0, 1.0))
 def test_eta_keeps_that_share_of_the_part_along_x0(eta: float) -> None:
-    update = (guided(plain, 3.0, eta=eta)(X, 0.5, COND) - WITH) / 2.0
+    update = (classifier_free_guidance(plain, 3.0, eta=eta)(X, 0.5, COND) - WITH) / 2.0
     for row, whole, x0 in zip(update, WITH - WITHOUT, WITH, strict=True):
         along = (whole * x0).sum() / (x0 * x0).sum() * x0
         np.testing.assert_allclose(row, whole - along + eta * along, atol=1e-12)
@@ -154,7 +174,7 @@ def test_eta_keeps_that_share_of_the_part_along_x0(eta: float) -> None:
 def test_threshold_shortens_only_what_is_longer() -> None:
     lengths = norms(WITH - WITHOUT)
     threshold = float(np.sort(lengths)[1])
-    update = (guided(plain, 3.0, threshold=threshold)(X, 0.5, COND) - WITH) / 2.0
+    update = (classifier_free_guidance(plain, 3.0, threshold=threshold)(X, 0.5, COND) - WITH) / 2.0
     np.testing.assert_allclose(norms(update), np.minimum(lengths, threshold), rtol=1e-9)
     kept = lengths <= threshold
     np.testing.assert_allclose(update[kept], (WITH - WITHOUT)[kept], atol=1e-12)
@@ -164,12 +184,12 @@ def test_eta_and_threshold_survive_pictures_and_updates_of_zeros() -> None:
     def nothing(x_t: np.ndarray, t: float, cond: Any) -> np.ndarray:
         return x_t * 0.0
 
-    found = guided(nothing, 3.0, eta=0.0, threshold=1.0)(X, 0.5, COND)
+    found = classifier_free_guidance(nothing, 3.0, eta=0.0, threshold=1.0)(X, 0.5, COND)
     assert np.array_equal(found, X * 0.0)
 
 
 def test_momentum_adds_the_last_update() -> None:
-    denoiser = guided(plain, 3.0, momentum=-0.5)
+    denoiser = classifier_free_guidance(plain, 3.0, momentum=-0.5)
     levels, last = [0.9, 0.6, 0.6, 0.3], 0.0
     for t in levels:
         x0 = plain(X, t, COND)
@@ -179,34 +199,34 @@ def test_momentum_adds_the_last_update() -> None:
 
 @pytest.mark.parametrize("times", [[1.0], [1.0, 0.5], [0.8, 0.7, 0.7]])
 def test_momentum_begins_anew_with_every_drawing(times: list[float]) -> None:
-    denoiser = guided(plain, 3.0, momentum=0.5)
+    denoiser = classifier_free_guidance(plain, 3.0, momentum=0.5)
     drawings = [[denoiser(X, t, COND) for t in times] for _ in range(3)]
     assert np.array_equal(drawings[0], drawings[1])
     assert np.array_equal(drawings[0], drawings[2])
 
 
 def test_momentum_leaves_other_wrappers_alone() -> None:
-    one, two = (guided(plain, 3.0, momentum=0.5) for _ in range(2))
+    one, two = (classifier_free_guidance(plain, 3.0, momentum=0.5) for _ in range(2))
     one(X, 0.9, COND)
-    assert np.array_equal(two(X, 0.5, COND), guided(plain, 3.0)(X, 0.5, COND))
+    assert np.array_equal(two(X, 0.5, COND), classifier_free_guidance(plain, 3.0)(X, 0.5, COND))
 
 
 # --- clamping
 
 
 def test_clamping_does_nothing_within_and_cuts_outside() -> None:
-    inside = clamped(plain, -2.0, 2.0)(X, 0.5, COND)
+    inside = clamp_x0(plain, -2.0, 2.0)(X, 0.5, COND)
     assert np.array_equal(inside, WITH)
-    cut = clamped(lambda x_t, t, cond: 3.0 * plain(x_t, t, cond))(X, 0.5, COND)
+    cut = clamp_x0(lambda x_t, t, cond: 3.0 * plain(x_t, t, cond))(X, 0.5, COND)
     assert np.array_equal(cut, np.clip(3.0 * WITH, -1.0, 1.0))
     assert cut.max() == 1.0
 
 
 def test_wrappers_wrap_wrappers() -> None:
-    denoiser = clamped(guided(plain, 8.0))
-    steps = list(heun(denoiser, X, COND, schedule=SCHEDULES["linear"], times=even(5)))
+    denoiser = clamp_x0(classifier_free_guidance(plain, 8.0))
+    steps = list(heun(denoiser, X, COND, schedule=SCHEDULES["linear"], times=uniform_times(5)))
     assert abs(steps[-1].x0).max() <= 1.0
-    assert abs(guided(plain, 8.0)(X, 0.5, COND)).max() > 1.0
+    assert abs(classifier_free_guidance(plain, 8.0)(X, 0.5, COND)).max() > 1.0
 
 
 # --- arrays
@@ -226,7 +246,7 @@ def test_torch_agrees_and_pictures_do_not_see_each_other(options: dict) -> None:
 
     def steer(a: Any, c: Any, n: Any) -> Any:
         chosen = options | ({"negative": n} if "negative" in options else {})
-        denoiser = guided(elementwise, 4.0, **chosen)
+        denoiser = classifier_free_guidance(elementwise, 4.0, **chosen)
         return [denoiser(a, t, c) for t in (0.9, 0.5)]
 
     ours = steer(x, cond, negative)
@@ -246,27 +266,36 @@ def test_torch_agrees_and_pictures_do_not_see_each_other(options: dict) -> None:
 @pytest.mark.parametrize(
     ("build", "named"),
     [
-        (lambda: guided(plain, float("nan")), "scale=nan"),
-        (lambda: guided(plain, "3"), "scale='3'"),
-        (lambda: guided(plain, 3.0, band=(0.8, 0.2)), r"band=\(0\.8, 0\.2\)"),
-        (lambda: guided(plain, 3.0, band=(-0.1, 0.2)), r"band=\(-0\.1, 0\.2\)"),
-        (lambda: guided(plain, 3.0, eta=2.0), r"eta=2\.0"),
-        (lambda: guided(plain, 3.0, threshold=0.0), r"threshold=0\.0"),
-        (lambda: guided(plain, 3.0, momentum=-2.0), r"momentum=-2\.0"),
-        (lambda: clamped(plain, 1.0, 1.0), r"low=1\.0, high=1\.0"),
-        (lambda: guided(plain, 3.0)(X, 0.5, COND[:2]), r"cond is of numpy with shape \(2, 8\)"),
-        (lambda: guided(plain, 3.0)(X, 0.5, COND[0]), r"cond is of numpy with shape \(8,\)"),
+        (lambda: classifier_free_guidance(plain, float("nan")), "scale=nan"),
+        (lambda: classifier_free_guidance(plain, "3"), "scale='3'"),
+        (lambda: classifier_free_guidance(plain, 3.0, band=(0.8, 0.2)), r"band=\(0\.8, 0\.2\)"),
+        (lambda: classifier_free_guidance(plain, 3.0, band=(-0.1, 0.2)), r"band=\(-0\.1, 0\.2\)"),
+        (lambda: classifier_free_guidance(plain, 3.0, eta=2.0), r"eta=2\.0"),
+        (lambda: classifier_free_guidance(plain, 3.0, threshold=0.0), r"threshold=0\.0"),
+        (lambda: classifier_free_guidance(plain, 3.0, momentum=-2.0), r"momentum=-2\.0"),
+        (lambda: clamp_x0(plain, 1.0, 1.0), r"low=1\.0, high=1\.0"),
         (
-            lambda: guided(plain, 3.0, negative=NEGATIVE[:2])(X, 0.5, COND),
+            lambda: classifier_free_guidance(plain, 3.0)(X, 0.5, COND[:2]),
+            r"cond is of numpy with shape \(2, 8\)",
+        ),
+        (
+            lambda: classifier_free_guidance(plain, 3.0)(X, 0.5, COND[0]),
+            r"cond is of numpy with shape \(8,\)",
+        ),
+        (
+            lambda: classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:2])(X, 0.5, COND),
             r"negative is of numpy with shape \(2, 8\)",
         ),
         (
-            lambda: guided(plain, 3.0, negative=NEGATIVE[:, :5])(X, 0.5, COND),
+            lambda: classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:, :5])(X, 0.5, COND),
             r"negative is of numpy with shape \(6, 5\): it must be of numpy with shape \(6, 8\)",
         ),
-        (lambda: guided(plain, 3.0, negative=[0.0])(X, 0.5, COND), "negative is list"),
         (
-            lambda: guided(lambda x, t, c: x[:3], 3.0)(X, 0.5, COND),
+            lambda: classifier_free_guidance(plain, 3.0, negative=[0.0])(X, 0.5, COND),
+            "negative is list",
+        ),
+        (
+            lambda: classifier_free_guidance(lambda x, t, c: x[:3], 3.0)(X, 0.5, COND),
             r"the denoiser's x0 is of numpy with shape \(3, 2, 4, 4\)",
         ),
     ],
@@ -280,16 +309,18 @@ def test_bad_arguments_are_named(build: Callable, named: str) -> None:
 def test_a_negative_of_another_kind_is_named() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(UserError, match="negative is of torch"):
-        guided(plain, 3.0, negative=torch.ones(3, 8, dtype=torch.float64))(X, 0.5, COND)
+        classifier_free_guidance(plain, 3.0, negative=torch.ones(3, 8, dtype=torch.float64))(
+            X, 0.5, COND
+        )
 
 
 def test_other_vectors_steer_below_a_level() -> None:
     model, others = Model(), COND[::-1]
-    denoiser = switched(model, others, 0.5)
+    denoiser = switch_cond(model, others, 0.5)
     for t, cond in ((0.9, COND), (0.5, COND), (0.49, others), (0.1, others)):
         assert np.array_equal(denoiser(X, t, COND), plain(X, t, cond)), t
-    assert np.array_equal(switched(model, others, 0.0)(X, 0.0, COND), plain(X, 0.0, COND))
+    assert np.array_equal(switch_cond(model, others, 0.0)(X, 0.0, COND), plain(X, 0.0, COND))
     with pytest.raises(UserError, match="cond"):
-        switched(guided(model, 2.0), COND[:2], 0.5)(X, 0.1, COND)
+        switch_cond(classifier_free_guidance(model, 2.0), COND[:2], 0.5)(X, 0.1, COND)
     with pytest.raises(UserError, match="below"):
-        switched(model, COND, 1.5)
+        switch_cond(model, COND, 1.5)

@@ -23,11 +23,10 @@ from undiffuse.diffusion import (
     ddim,
     ddpm,
     dpmpp_2m,
-    edm,
     euler,
-    even,
     heun,
     previous,
+    uniform_times,
 )
 
 # --- where they land
@@ -56,7 +55,7 @@ def test_samplers_land_on_the_mixture(
 ) -> None:
     count = 2000
     fresh = oracles.normals(11, (count, 2))
-    options = {"schedule": schedule, "times": even(steps), "fresh": fresh} | options
+    options = {"schedule": schedule, "times": uniform_times(steps), "fresh": fresh} | options
     drawn = last(sampler(mixture(schedule), fresh(0), None, **options))
     data = oracles.draw_mixture(np.random.default_rng(5), count, WEIGHTS, MEANS, DEVIATIONS)
     variance = WEIGHTS @ (DEVIATIONS[:, None] ** 2 + MEANS**2) - (WEIGHTS @ MEANS) ** 2
@@ -73,7 +72,12 @@ def test_the_two_sample_test_sees_the_over_fresh_blend_and_the_old_way(schedule:
     data = oracles.draw_mixture(np.random.default_rng(5), count, WEIGHTS, MEANS, DEVIATIONS)
     for sampler in (blend, previous):
         steps = sampler(
-            mixture(schedule), fresh(0), None, schedule=schedule, times=even(200), fresh=fresh
+            mixture(schedule),
+            fresh(0),
+            None,
+            schedule=schedule,
+            times=uniform_times(200),
+            fresh=fresh,
         )
         assert oracles.kolmogorov_smirnov(last(steps)[:, 1], data[:, 1]) > 2.5
 
@@ -84,7 +88,7 @@ def test_samplers_land_on_pictures_of_a_finite_set(sampler: Callable, schedule: 
     pictures = oracles.normals(4, (4, 1, 3, 3))(0)
     fresh = oracles.normals(2, (64, 1, 3, 3))
     ideal = oracles.finite_set(schedule, pictures)
-    steps = sampler(ideal, fresh(0), None, schedule=schedule, times=even(50), fresh=fresh)
+    steps = sampler(ideal, fresh(0), None, schedule=schedule, times=uniform_times(50), fresh=fresh)
     drawn = last(steps).reshape(64, 1, -1)
     distance = abs(drawn - pictures.reshape(1, 4, -1)).max(axis=-1)  # (64, 4)
     assert (distance.min(axis=1) < 0.05).all()
@@ -110,7 +114,7 @@ def test_spread_of_what_is_drawn_on_gaussian_data(
 ) -> None:
     fresh = oracles.normals(0, (10_000, 1))
     ideal = oracles.gaussian(LINEAR, 0.0, 1.0)
-    drawn = sampler(ideal, fresh(0), None, schedule=LINEAR, times=even(steps), fresh=fresh)
+    drawn = sampler(ideal, fresh(0), None, schedule=LINEAR, times=uniform_times(steps), fresh=fresh)
     assert low < last(drawn).std() < high
 
 
@@ -124,7 +128,7 @@ def test_freshness_above_ddpms_loses_spread_and_below_does_not(schedule: Schedul
                 fresh(0),
                 None,
                 schedule=schedule,
-                times=even(300),
+                times=uniform_times(300),
                 fresh=fresh,
                 freshness=freshness,
             )
@@ -157,6 +161,14 @@ def test_order_of_convergence_on_the_mixture(
     assert order - 0.12 < math.log2(errors[0] / errors[1]) / 2 < order + 0.35
 
 
+def edm_times(steps: int, schedule: Schedule) -> list[float]:
+    """EDM's noise levels (arXiv 2206.00364, equation 5): sigma / alpha from 80 to 0.002, then 0."""
+    ratios = np.linspace(80 ** (1 / 7), 0.002 ** (1 / 7), steps) ** 7
+    grid = np.linspace(1e-3, 1 - 1e-3, 100_000) ** 2  # dense near 0
+    known = schedule.sigma(grid) / schedule.alpha(grid)
+    return [*np.interp(ratios, known, grid).tolist(), 0.0]
+
+
 @EVERY
 @pytest.mark.parametrize(("sampler", "order"), [(euler, 1), (heun, 2), (dpmpp_2m, 2)])
 def test_order_of_convergence_from_noise_to_picture(
@@ -166,7 +178,7 @@ def test_order_of_convergence_from_noise_to_picture(
     ideal = oracles.gaussian(schedule, 0.4, 0.5)
     errors = []
     for steps in (40, 160):
-        times = edm(steps, schedule)
+        times = edm_times(steps, schedule)
         start = schedule.sigma(times[0]) * noise
         exact = oracles.gaussian_flow(schedule, 0.4, 0.5, times[0], start)
         drawn = last(sampler(ideal, noise, None, schedule=schedule, times=times))
@@ -180,7 +192,7 @@ def test_second_order_is_worth_it_from_pure_noise_on_even_steps() -> None:
     ideal = oracles.gaussian(LINEAR, 0.4, 0.5)
     error = {
         sampler: abs(
-            last(sampler(ideal, noise, None, schedule=LINEAR, times=even(20))) - exact
+            last(sampler(ideal, noise, None, schedule=LINEAR, times=uniform_times(20))) - exact
         ).max()
         for sampler in (euler, heun, dpmpp_2m)
     }

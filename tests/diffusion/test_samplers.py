@@ -20,12 +20,14 @@ from undiffuse.diffusion import (
     ddpm,
     dpmpp_2m,
     euler,
-    even,
     heun,
     noise_source,
     previous,
-    shifted,
+    register_sampler,
+    shifted_times,
+    uniform_times,
 )
+from undiffuse.errors import UserError
 
 # --- the stream
 
@@ -37,7 +39,7 @@ from undiffuse.diffusion import (
 def test_every_step_says_where_it_is(
     sampler: Callable, schedule: Schedule, steps: int, shift: float
 ) -> None:
-    times = shifted(steps, shift)
+    times = shifted_times(steps, shift)
     fresh = oracles.normals(1, (2, 3))
     x = schedule.sigma(1.0) * fresh(0)
     walked = list(sampler(picture, fresh(0), None, schedule=schedule, times=times, fresh=fresh))
@@ -45,7 +47,7 @@ def test_every_step_says_where_it_is(
     for step, t, s in zip(walked, times[:-1], times[1:], strict=True):
         assert isinstance(step, Step)
         assert (step.steps, step.t, step.s) == (steps, t, s)
-        assert (step.alpha, step.sigma) == schedule.shares(s)
+        assert (step.alpha, step.sigma) == schedule.alpha_sigma(s)
         assert np.array_equal(step.x0, picture(x, t, None))
         x = step.x_t
     # The last step is the denoiser's own word.
@@ -61,7 +63,7 @@ def test_the_twenty_step_blend_is_the_lesson_to_the_letter() -> None:
         asked.append((x_t, t))
         return pictures
 
-    steps = blend(denoiser, source(0), None, schedule=LINEAR, times=even(20), fresh=source)
+    steps = blend(denoiser, source(0), None, schedule=LINEAR, times=uniform_times(20), fresh=source)
     for k, step in enumerate(steps, start=1):
         mixed = (5 * k / 100) * pictures + (1 - 5 * k / 100) * (source(k) if k < 20 else 0.0)
         np.testing.assert_allclose(step.x_t, mixed, atol=1e-6)
@@ -75,7 +77,7 @@ def test_the_blend_without_freshness_keeps_the_old_noise() -> None:
     source = noise_source(7, [0], (3, 4, 4))
     x0 = np.ones((1, 3, 4, 4), np.float32)
     steps = blend(
-        lambda x, t, c: x0, source(0), None, schedule=LINEAR, times=even(20), freshness=0.0
+        lambda x, t, c: x0, source(0), None, schedule=LINEAR, times=uniform_times(20), freshness=0.0
     )
     for step in steps:
         np.testing.assert_allclose(step.x_t, step.alpha * x0 + step.sigma * source(0), atol=1e-5)
@@ -88,7 +90,7 @@ def test_fresh_noise_is_asked_for_only_where_it_is_mixed_in() -> None:
         asked.append(index)
         return np.ones((2, 3))
 
-    options = {"schedule": LINEAR, "times": even(5), "fresh": fresh}
+    options = {"schedule": LINEAR, "times": uniform_times(5), "fresh": fresh}
     for sampler, wanted in [(blend, [1, 2, 3, 4]), (ddpm, [1, 2, 3, 4]), (ddim, []), (heun, []),
                             (euler, []), (dpmpp_2m, []), (previous, [])]:  # fmt: skip
         asked.clear()
@@ -106,7 +108,11 @@ def test_identities(schedule: Schedule, steps: int, shift: float, seed: int) -> 
     fresh = oracles.normals(seed, (3, 2))
 
     def draw(sampler: Callable, **options: Any) -> list[Step]:
-        options = {"schedule": schedule, "times": shifted(steps, shift), "fresh": fresh} | options
+        options = {
+            "schedule": schedule,
+            "times": shifted_times(steps, shift),
+            "fresh": fresh,
+        } | options
         return list(sampler(mixture(schedule), fresh(0), None, **options))
 
     ode = draw(euler)
@@ -130,7 +136,7 @@ def test_euler_is_the_flows_slope_times_the_step(
     x = oracles.normals(seed, (3, 2))(0)
     s = share * t
     step = next(euler(picture, x, None, schedule=schedule, times=(t, s)))
-    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.shares(t), schedule.shares(s)
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.alpha_sigma(t), schedule.alpha_sigma(s)
     x = sigma_t * x
     eps = (x - alpha_t * step.x0) / sigma_t
     if schedule.curved:
@@ -144,11 +150,11 @@ def test_predictions_per_step() -> None:
     noise = oracles.normals(0, (2, 3))(0)
     for sampler, calls_wanted in [(euler, 10), (dpmpp_2m, 10), (heun, 19)]:
         counting, calls = oracles.counted(picture)
-        list(sampler(counting, noise, None, schedule=LINEAR, times=even(10)))
+        list(sampler(counting, noise, None, schedule=LINEAR, times=uniform_times(10)))
         assert len(calls) == calls_wanted
     # From alpha 0 on a curved schedule Heun's first step is Euler's, too.
     counting, calls = oracles.counted(picture)
-    list(heun(counting, noise, None, schedule=SCHEDULES["cosine"], times=even(10)))
+    list(heun(counting, noise, None, schedule=SCHEDULES["cosine"], times=uniform_times(10)))
     assert len(calls) == 18
 
 
@@ -161,7 +167,7 @@ def test_torch_walks_the_same_path(sampler: Callable, schedule: Schedule) -> Non
     torch = pytest.importorskip("torch")
     source = noise_source(3, [0, 1], (3, 4, 4))
     ideal = oracles.gaussian(schedule, 0.2, 0.6)
-    options = {"schedule": schedule, "times": shifted(8, 2.0)}
+    options = {"schedule": schedule, "times": shifted_times(8, 2.0)}
     ours = list(sampler(ideal, source(0), None, fresh=source, **options))
     theirs = list(
         sampler(
@@ -186,9 +192,19 @@ def test_a_picture_is_the_same_in_every_batch(sampler: Callable, indices: list[i
     def draw(indices: list[int]) -> np.ndarray:
         source = noise_source(5, indices, (2, 3, 3))
         cond = np.stack([np.full(4, 0.1 * index, np.float32) for index in indices])
-        options = {"schedule": LINEAR, "times": shifted(6, 1.5), "fresh": source}
+        options = {"schedule": LINEAR, "times": shifted_times(6, 1.5), "fresh": source}
         return last(sampler(picture, source(0), cond, **options))
 
     together = draw(indices)
     for row, index in zip(together, indices, strict=True):
         assert np.array_equal(row, draw([index])[0])
+
+
+def test_a_registered_sampler_is_found_by_name_and_a_taken_name_is_refused() -> None:
+    register_sampler("mine", blend)
+    try:
+        assert SAMPLERS["mine"] is blend
+        with pytest.raises(UserError, match="'mine' exists already"):
+            register_sampler("mine", ddpm)
+    finally:
+        del SAMPLERS["mine"]

@@ -15,11 +15,10 @@ from undiffuse.diffusion import (
     Schedule,
     cosine_schedule,
     ddpm_schedule,
-    edm,
-    even,
-    named,
+    lookup,
     posterior_std,
-    shifted,
+    shifted_times,
+    uniform_times,
 )
 from undiffuse.errors import UserError
 
@@ -30,7 +29,7 @@ LEVELS = st.floats(0.0, 1.0)
 @oracles.few
 @given(t=LEVELS)
 def test_shares_add_up(schedule: Schedule, t: float) -> None:
-    alpha, sigma = schedule.shares(t)
+    alpha, sigma = schedule.alpha_sigma(t)
     assert isinstance(alpha, float)
     assert isinstance(sigma, float)
     total = alpha**2 + sigma**2 if schedule.curved else alpha + sigma
@@ -40,20 +39,20 @@ def test_shares_add_up(schedule: Schedule, t: float) -> None:
 @EVERY
 def test_picture_falls_and_noise_rises(schedule: Schedule) -> None:
     t = np.linspace(0.0, 1.0, 10_001)
-    assert schedule.shares(0.0) == (1.0, 0.0)
+    assert schedule.alpha_sigma(0.0) == (1.0, 0.0)
     assert (np.diff(schedule.alpha(t)) < 0.0).all()
     assert (np.diff(schedule.sigma(t)) > 0.0).all()
 
 
 def test_what_is_left_of_the_picture() -> None:
-    assert SCHEDULES["linear"].leftover() == 0.0
-    assert SCHEDULES["cosine"].leftover() == 0.0
+    assert SCHEDULES["linear"].terminal_alpha() == 0.0
+    assert SCHEDULES["cosine"].terminal_alpha() == 0.0
     # arXiv 2305.08891, table 1: sqrt(alpha_bar_T) of DDPM's linear betas
-    assert SCHEDULES["ddpm"].leftover() == pytest.approx(0.006353, abs=1e-6)
+    assert SCHEDULES["ddpm"].terminal_alpha() == pytest.approx(0.006353, abs=1e-6)
 
 
 def test_linear_is_the_blend() -> None:
-    assert SCHEDULES["linear"].shares(0.25) == (0.75, 0.25)
+    assert SCHEDULES["linear"].alpha_sigma(0.25) == (0.75, 0.25)
 
 
 @oracles.few
@@ -62,7 +61,7 @@ def test_cosine_is_the_papers_formula(t: float, offset: float) -> None:
     def f(t: float) -> float:
         return math.cos((t + offset) / (1.0 + offset) * math.pi / 2) ** 2
 
-    alpha, sigma = cosine_schedule(offset).shares(t)
+    alpha, sigma = cosine_schedule(offset).alpha_sigma(t)
     assert alpha**2 == pytest.approx(f(t) / f(0.0), abs=1e-14)
     assert sigma**2 == pytest.approx(1.0 - f(t) / f(0.0), abs=1e-14)
 
@@ -86,15 +85,6 @@ def test_ddpm_passes_through_its_discrete_chain(steps: int) -> None:
     schedule = ddpm_schedule(steps=steps)
     np.testing.assert_allclose(schedule.alpha(t) ** 2, alpha_bar, rtol=1e-12)
     np.testing.assert_allclose(schedule.sigma(t) ** 2, 1.0 - alpha_bar, rtol=1e-10)
-
-
-@EVERY
-@oracles.few
-@given(t=LEVELS)
-def test_time_is_the_inverse(schedule: Schedule, t: float) -> None:
-    assume(schedule.alpha(t) > 1e-6)
-    alpha, sigma = schedule.shares(t)
-    assert schedule.time(sigma / alpha) == pytest.approx(t, abs=1e-9)
 
 
 @EVERY
@@ -128,9 +118,9 @@ def test_levels_of_another_kind_are_named(t: object) -> None:
 
 
 def test_an_unknown_schedule_is_named_with_those_there_are() -> None:
-    assert named(SCHEDULES, "linear", "schedule") is SCHEDULES["linear"]
+    assert lookup(SCHEDULES, "linear", "schedule") is SCHEDULES["linear"]
     with pytest.raises(UserError, match="schedule='sine' is unknown: choose one of linear, cosine"):
-        named(SCHEDULES, "sine", "schedule")
+        lookup(SCHEDULES, "sine", "schedule")
 
 
 @EVERY
@@ -139,7 +129,7 @@ def test_an_unknown_schedule_is_named_with_those_there_are() -> None:
 def test_posterior_std_is_ddpms(schedule: Schedule, levels: list[float]) -> None:
     s, t = sorted(levels)
     assume(t > 1e-6)
-    (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule.shares(s), schedule.shares(t)
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule.alpha_sigma(s), schedule.alpha_sigma(t)
     c = posterior_std(alpha_t, sigma_t, alpha_s, sigma_s)
     assert 0.0 <= c <= sigma_s
     # In the chain x_t = a x_s + noise of variance b; q(x_s | x_t, x0) has precision
@@ -151,15 +141,15 @@ def test_posterior_std_is_ddpms(schedule: Schedule, levels: list[float]) -> None
 
 
 def test_twenty_even_steps_are_the_lessons() -> None:
-    assert even(20) == tuple((20 - k) / 20 for k in range(21))
-    assert even(1) == (1.0, 0.0)
-    assert even(4, start=0.8) == pytest.approx((0.8, 0.6, 0.4, 0.2, 0.0))
+    assert uniform_times(20) == tuple((20 - k) / 20 for k in range(21))
+    assert uniform_times(1) == (1.0, 0.0)
+    assert uniform_times(4, start=0.8) == pytest.approx((0.8, 0.6, 0.4, 0.2, 0.0))
 
 
 @oracles.few
 @given(steps=st.integers(1, 300), shift=st.floats(0.1, 10.0), start=st.floats(0.01, 1.0))
 def test_grids_fall_from_start_to_zero(steps: int, shift: float, start: float) -> None:
-    for grid in (even(steps, start=start), shifted(steps, shift, start=start)):
+    for grid in (uniform_times(steps, start=start), shifted_times(steps, shift, start=start)):
         assert len(grid) == steps + 1
         assert (grid[0], grid[-1]) == (start, 0.0)
         assert all(s < t for t, s in pairwise(grid))
@@ -169,46 +159,31 @@ def test_grids_fall_from_start_to_zero(steps: int, shift: float, start: float) -
 @oracles.few
 @given(steps=st.integers(2, 100), shift=st.floats(1.1, 8.0))
 def test_shift_above_one_puts_more_steps_near_noise(steps: int, shift: float) -> None:
-    assert all(a > b for a, b in zip(shifted(steps, shift)[1:-1], even(steps)[1:-1], strict=True))
-    assert shifted(steps, 1.0) == pytest.approx(even(steps))
+    assert all(
+        a > b
+        for a, b in zip(shifted_times(steps, shift)[1:-1], uniform_times(steps)[1:-1], strict=True)
+    )
+    assert shifted_times(steps, 1.0) == pytest.approx(uniform_times(steps))
 
 
 def test_shift_is_the_papers_formula() -> None:
-    assert shifted(4, 3.0) == pytest.approx((1.0, 0.9, 0.75, 0.5, 0.0))
-
-
-@EVERY
-@oracles.few
-@given(steps=st.integers(1, 100))
-def test_edm_levels_have_the_papers_ratios(schedule: Schedule, steps: int) -> None:
-    grid = edm(steps, schedule)
-    assert len(grid) == steps + 1
-    assert grid[-1] == 0.0
-    ratios = [schedule.sigma(t) / schedule.alpha(t) for t in grid[:-1]]
-    ramp = np.linspace(0.0, 1.0, steps) if steps > 1 else np.zeros(1)
-    wanted = (80 ** (1 / 7) + ramp * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
-    np.testing.assert_allclose(ratios, wanted, rtol=1e-6)
-
-
-def test_edm_on_the_linear_schedule_is_sigma_over_one_plus_sigma() -> None:
-    assert edm(1, SCHEDULES["linear"])[0] == pytest.approx(80 / 81)
+    assert shifted_times(4, 3.0) == pytest.approx((1.0, 0.9, 0.75, 0.5, 0.0))
 
 
 @pytest.mark.parametrize("steps", [0, -3, 2.5, True, "20"])
 def test_bad_steps_are_named(steps: object) -> None:
-    for grid in (even, lambda n: shifted(n, 2.0), lambda n: edm(n, SCHEDULES["linear"])):
+    for grid in (
+        uniform_times,
+        lambda n: shifted_times(n, 2.0),
+    ):
         with pytest.raises(UserError, match=f"steps={steps!r}"):
             grid(steps)
 
 
 def test_bad_options_are_named() -> None:
     with pytest.raises(UserError, match="start=0"):
-        even(5, start=0.0)
+        uniform_times(5, start=0.0)
     with pytest.raises(UserError, match=r"start=1\.5"):
-        shifted(5, 2.0, start=1.5)
+        shifted_times(5, 2.0, start=1.5)
     with pytest.raises(UserError, match="shift=0"):
-        shifted(5, 0.0)
-    with pytest.raises(UserError, match="least=2"):
-        edm(5, SCHEDULES["linear"], most=1.0, least=2.0)
-    with pytest.raises(UserError, match="ratio="):
-        edm(5, SCHEDULES["ddpm"], most=1000.0)
+        shifted_times(5, 0.0)

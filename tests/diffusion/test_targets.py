@@ -12,10 +12,10 @@ from undiffuse.diffusion import (
     EPS_START,
     SCHEDULES,
     Schedule,
+    add_noise,
     as_denoiser,
     convert,
     loss_weight,
-    mix,
     target,
     to_x0,
 )
@@ -28,18 +28,18 @@ from undiffuse.errors import UserError
 def test_mix_is_the_forward_process(schedule: Schedule, shape: tuple, seed: int) -> None:
     x0, noise, _ = drawn(seed, shape)
     t = np.random.default_rng(seed).random(shape[0])
-    alpha, sigma = (column(share, shape) for share in schedule.shares(t))
-    np.testing.assert_allclose(mix(schedule, x0, noise, t), alpha * x0 + sigma * noise)
-    assert np.array_equal(mix(schedule, x0, noise, 0.0), x0)
-    row = mix(schedule, x0[:1], noise[:1], float(t[0]))
-    np.testing.assert_allclose(row, mix(schedule, x0, noise, t)[:1], rtol=1e-12)
+    alpha, sigma = (column(share, shape) for share in schedule.alpha_sigma(t))
+    np.testing.assert_allclose(add_noise(schedule, x0, noise, t), alpha * x0 + sigma * noise)
+    assert np.array_equal(add_noise(schedule, x0, noise, 0.0), x0)
+    row = add_noise(schedule, x0[:1], noise[:1], float(t[0]))
+    np.testing.assert_allclose(row, add_noise(schedule, x0, noise, t)[:1], rtol=1e-12)
 
 
 def test_v_is_the_velocity_on_the_line_and_salimans_and_hos_on_the_curves() -> None:
     x0, noise, _ = drawn(0, (2, 3))
     assert np.array_equal(target("v", SCHEDULES["linear"], x0, noise, 0.3), noise - x0)
     for name in ("cosine", "ddpm"):
-        alpha, sigma = SCHEDULES[name].shares(0.3)
+        alpha, sigma = SCHEDULES[name].alpha_sigma(0.3)
         wanted = alpha * noise - sigma * x0
         np.testing.assert_allclose(target("v", SCHEDULES[name], x0, noise, 0.3), wanted)
 
@@ -51,7 +51,9 @@ def test_v_on_the_line_is_d_x_t_d_t(schedule: Schedule, t: float) -> None:
     if schedule.curved:
         return
     x0, noise, _ = drawn(1, (2, 3))
-    slope = (mix(schedule, x0, noise, t + 1e-3) - mix(schedule, x0, noise, t - 1e-3)) / 2e-3
+    slope = (
+        add_noise(schedule, x0, noise, t + 1e-3) - add_noise(schedule, x0, noise, t - 1e-3)
+    ) / 2e-3
     np.testing.assert_allclose(target("v", schedule, x0, noise, t), slope, atol=1e-9)
 
 
@@ -65,13 +67,13 @@ def test_conversions_are_exact(
     schedule: Schedule, have: str, want: str, dtype: type, data: st.DataObject, shape: tuple, seed
 ) -> None:
     t = np.array(data.draw(st.lists(st.floats(0.0, 1.0), min_size=shape[0], max_size=shape[0])))
-    alpha, sigma = schedule.shares(t)
+    alpha, sigma = schedule.alpha_sigma(t)
     if have != want:
         t = t[{"x0": sigma > 1e-9, "eps": alpha > 1e-9, "v": sigma >= 0.0}[have]]
     if not t.size:
         return
     x0, noise, _ = drawn(seed, (len(t), *shape[1:]), dtype)
-    alpha, sigma = (column(share, shape) for share in schedule.shares(t))
+    alpha, sigma = (column(share, shape) for share in schedule.alpha_sigma(t))
     # x_t in float64 and then rounded: what is tested is the conversion, not the mixing.
     x_t = (alpha * x0.astype(np.float64) + sigma * noise.astype(np.float64)).astype(dtype)
     told = target(have, schedule, x0.astype(np.float64), noise.astype(np.float64), t).astype(dtype)
@@ -98,7 +100,7 @@ def test_eps_is_refused_at_pure_noise_and_sent_to_where_it_can_start(schedule: s
 
 def test_ddpm_leaves_enough_for_eps() -> None:
     x0, noise, _ = drawn(0, (2, 3))
-    x_t = mix(SCHEDULES["ddpm"], x0, noise, 1.0)
+    x_t = add_noise(SCHEDULES["ddpm"], x0, noise, 1.0)
     np.testing.assert_allclose(to_x0("eps", SCHEDULES["ddpm"], noise, x_t, 1.0), x0, atol=1e-9)
 
 
@@ -129,7 +131,7 @@ def test_torch_agrees_with_numpy_to_the_last_bits(schedule: Schedule, name: str)
     for x, z, level, extra in (a, b):
         options = {"chain": 20, "fresh": extra} if name == "previous" else {}
         told = target(name, schedule, x, z, level, **options)
-        noisy = mix(schedule, x, z, level)
+        noisy = add_noise(schedule, x, z, level)
         picture = to_x0(name, schedule, told, noisy, level, chain=20)
         results.append((told, noisy, picture, loss_weight(name, schedule, level)))
     for ours, theirs in zip(*results, strict=True):
@@ -142,7 +144,7 @@ def test_torch_agrees_with_numpy_to_the_last_bits(schedule: Schedule, name: str)
 @NAMES
 def test_a_denoiser_hides_what_its_network_predicts(schedule: Schedule, name: str) -> None:
     x0, noise, _ = drawn(9, (2, 3))
-    x_t = mix(schedule, x0, noise, 0.5)
+    x_t = add_noise(schedule, x0, noise, 0.5)
 
     def network(x: np.ndarray, t: float, cond: object) -> np.ndarray:
         assert (t, cond) == (0.5, "the cond")
@@ -159,7 +161,7 @@ def test_weighted_x0_error_is_the_error_of_v(schedule: Schedule, t: float) -> No
     if schedule.sigma(t) <= 0.05:
         return
     x0, noise, guess = drawn(2, (2, 3))
-    x_t = mix(schedule, x0, noise, t)
+    x_t = add_noise(schedule, x0, noise, t)
     error = convert("x0", "v", schedule, guess, x_t, t) - target("v", schedule, x0, noise, t)
     weighted = loss_weight("x0", schedule, t) * (guess - x0) ** 2
     np.testing.assert_allclose(weighted, error**2, rtol=1e-6, atol=1e-9)
@@ -184,20 +186,20 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(UserError, match="target='x1' is unknown"):
         as_denoiser("x1", schedule, lambda x_t, t, cond: x_t)
     with pytest.raises(UserError, match=r"noise is of torch with shape \(2, 3\)"):
-        mix(schedule, x0, torch.from_numpy(noise), 0.5)
+        add_noise(schedule, x0, torch.from_numpy(noise), 0.5)
     with pytest.raises(UserError, match=r"output is of numpy with shape \(2, 2\)"):
         to_x0("v", schedule, noise[:, :2], x0, 0.5)
     with pytest.raises(UserError, match="noise is int64"):
-        mix(schedule, x0, np.zeros((2, 3), int), 0.5)
+        add_noise(schedule, x0, np.zeros((2, 3), int), 0.5)
     with pytest.raises(UserError, match="noise is list"):
-        mix(schedule, x0, noise.tolist(), 0.5)
+        add_noise(schedule, x0, noise.tolist(), 0.5)
     with pytest.raises(UserError, match="x0 is uint8"):
-        mix(schedule, np.zeros((2, 3), np.uint8), noise, np.array([0.5, 0.5]))
+        add_noise(schedule, np.zeros((2, 3), np.uint8), noise, np.array([0.5, 0.5]))
     with pytest.raises(UserError, match="x0 is uint8"):
         target("v", schedule, np.zeros((2, 3), np.uint8), noise, 0.5)
     with pytest.raises(UserError, match="x_t is list"):
         to_x0("v", schedule, noise, noise.tolist(), 0.5)
     with pytest.raises(UserError, match=r"t has shape \(3,\)"):
-        mix(schedule, x0, noise, np.array([0.1, 0.2, 0.3]))
+        add_noise(schedule, x0, noise, np.array([0.1, 0.2, 0.3]))
     with pytest.raises(UserError, match=r"t=1\.2"):
-        mix(schedule, x0, noise, 1.2)
+        add_noise(schedule, x0, noise, 1.2)

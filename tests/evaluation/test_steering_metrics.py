@@ -15,7 +15,7 @@ from undiffuse.evaluation.judge import Judge
 from undiffuse.evaluation.protocols import Pictures
 from undiffuse.evaluation.statistics import Figure
 from undiffuse.evaluation.steering_metrics import Bench, _spread, steering_figures
-from undiffuse.imaging.read import read_picture
+from undiffuse.imaging.read import read_image
 
 
 @cache
@@ -26,7 +26,7 @@ def by_name() -> dict[str, Pictures]:
 
 
 def chw(path: str | Path) -> Pictures:
-    return read_picture(Path(path)).transpose(2, 0, 1)
+    return read_image(Path(path)).transpose(2, 0, 1)
 
 
 class Artist:

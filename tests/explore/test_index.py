@@ -12,7 +12,7 @@ from PIL import Image
 from tests.sample import originals
 from undiffuse.errors import UserError
 from undiffuse.explore.index import NAME, Index, update
-from undiffuse.imaging.read import read_picture
+from undiffuse.imaging.read import read_image
 from undiffuse.pipeline import SHIPPED
 from undiffuse.runtime.networks import ClipEncoder
 
@@ -134,7 +134,7 @@ class Narrow:
         return np.tile(np.eye(1, 5, dtype=np.float32), (len(pictures), 1))
 
     def read(self, path: Path) -> np.ndarray:
-        return np.zeros((3, 8, 8), np.float32) + read_picture(path).mean()
+        return np.zeros((3, 8, 8), np.float32) + read_image(path).mean()
 
 
 def test_a_clip_of_another_width(folder: Path, encoder: ClipEncoder) -> None:

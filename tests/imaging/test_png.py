@@ -21,42 +21,42 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 def test_pixels_and_record_come_back(tmp_path: Path, scale: int) -> None:
     path = tmp_path / "a.png"
     record = {"prompt": "ein Apfel, красное яблоко ☕", "seed": 2**64 - 1, "band": [0.0, 1.0]}
-    files.write_file(path, png.png(png.enlarged(PIXELS, scale), record))
+    files.write_atomic(path, png.encode_png(png.upscale(PIXELS, scale), record))
     pixels, found = png.read_png(path)
     assert found == record
     assert pixels.shape == (64 * scale, 64 * scale, 3)
-    assert np.array_equal(png.reduced(pixels, path), PIXELS)
+    assert np.array_equal(png.downscale(pixels, path), PIXELS)
 
 
 def test_a_picture_that_was_changed_is_no_enlarged_one() -> None:
-    large = png.enlarged(PIXELS, 4)
+    large = png.upscale(PIXELS, 4)
     large[5, 5] ^= 1
     for pixels in (large, large[:-1], large[:, :-4], PIXELS[:32, :32], large[:200, :200]):
         with pytest.raises(UserError, match="changed"):
-            png.reduced(pixels, Path("a.png"))
+            png.downscale(pixels, Path("a.png"))
 
 
 def test_a_grid_shows_every_picture_once() -> None:
     many = [np.full((64, 64, 3), 10 * k, np.uint8) for k in range(7)]
-    sheet = png.grid(many, gap=4)
+    sheet = png.image_grid(many, gap=4)
     assert sheet.shape == (3 * 68 + 4, 3 * 68 + 4, 3)
     for k in range(7):
         assert (sheet == 10 * k).all(-1).sum() == 64 * 64
-    assert png.grid(many[:1], gap=0).shape == (64, 64, 3)
+    assert png.image_grid(many[:1], gap=0).shape == (64, 64, 3)
 
 
 def test_a_file_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.png"
-    files.write_file(path, b"old")
+    files.write_atomic(path, b"old")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(UserError, match=r"a\.png can't be written: No space"):
-        files.write_file(path, b"new")
+        files.write_atomic(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
     assert path.read_bytes() == b"old"
 

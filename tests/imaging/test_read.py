@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from undiffuse.errors import UserError
-from undiffuse.imaging.read import find_pictures, read_picture
+from undiffuse.imaging.read import find_images, read_image
 
 RED = (200, 30, 40)
 
@@ -17,7 +17,7 @@ RED = (200, 30, 40)
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.webp", "x.bmp", "x.tiff", "x.gif", "ü☃.png"])
 def test_formats(name: str, tmp_path: Path) -> None:
     Image.new("RGB", (100, 100), RED).save(tmp_path / name)
-    pixels = read_picture(tmp_path / name)
+    pixels = read_image(tmp_path / name)
     assert pixels.shape == (64, 64, 3)
     assert np.abs(pixels.astype(int) - RED).max() <= 4
 
@@ -36,29 +36,29 @@ def test_modes_of_a_grey_picture(mode: str, tmp_path: Path) -> None:
     else:
         image = Image.fromarray(grey).convert("RGB").convert(mode)
     image.save(tmp_path / "x.tiff")
-    pixels = read_picture(tmp_path / "x.tiff")
+    pixels = read_image(tmp_path / "x.tiff")
     assert pixels[:, :28].max() <= 2
     assert pixels[:, 36:].min() >= 253
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     Image.new("RGBA", (64, 64), (*RED, 0)).save(tmp_path / "clear.png")
-    assert read_picture(tmp_path / "clear.png").min() == 255
+    assert read_image(tmp_path / "clear.png").min() == 255
     palette = Image.new("P", (64, 64), 0)
     palette.putpalette([*RED, 0, 0, 0])
     palette.save(tmp_path / "palette.png", transparency=0)
-    assert read_picture(tmp_path / "palette.png").min() == 255
+    assert read_image(tmp_path / "palette.png").min() == 255
 
 
 def test_first_frame_upright_and_whole(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (64, 64), colour) for colour in (RED, (0, 0, 255))]
     frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
-    assert np.abs(read_picture(tmp_path / "x.gif")[32, 32].astype(int) - RED).max() <= 4
+    assert np.abs(read_image(tmp_path / "x.gif")[32, 32].astype(int) - RED).max() <= 4
     wide = Image.new("RGB", (128, 64), RED)
     exif = Image.Exif()
     exif[0x0112] = 6  # lies on its side
     wide.save(tmp_path / "x.jpg", exif=exif)
-    pixels = read_picture(tmp_path / "x.jpg")
+    pixels = read_image(tmp_path / "x.jpg")
     assert pixels[:, :15].min() >= 250  # white at the sides: it stands
     assert np.abs(pixels[2, 32].astype(int) - RED).max() <= 6
 
@@ -83,16 +83,16 @@ def test_hostile_files(tmp_path: Path) -> None:
     (tmp_path / "vector.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")
     for name in ("bomb", "cut", "text", "empty", "vector", "missing"):
         with pytest.raises(UserError, match=name):
-            read_picture(tmp_path / f"{name}.png")
+            read_image(tmp_path / f"{name}.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(UserError, match="is no file"):
-        read_picture(tmp_path / "folder.png")
+        read_image(tmp_path / "folder.png")
 
 
 def test_finding(tmp_path: Path) -> None:
     for name in ("b.PNG", "a/ü.jpg", ".hidden/c.png", "d.txt", ".e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    assert [name for name, _ in find_pictures(tmp_path)] == ["b.PNG", "a/ü.jpg"]
+    assert [name for name, _ in find_images(tmp_path)] == ["b.PNG", "a/ü.jpg"]
     with pytest.raises(UserError, match="is no folder"):
-        list(find_pictures(tmp_path / "nowhere"))
+        list(find_images(tmp_path / "nowhere"))

@@ -15,7 +15,7 @@ from undiffuse import Picture, TextToImage, UserError, load
 from undiffuse.config import DrawConfig
 from undiffuse.explore.expression import Term
 from undiffuse.explore.space import Space
-from undiffuse.imaging.read import read_picture
+from undiffuse.imaging.read import read_image
 from undiffuse.pipeline.canvas import Canvas
 from undiffuse.pipeline.prompt import AWAY, between, styled
 
@@ -90,7 +90,7 @@ def test_pictures_steer(model: TextToImage, files: Path) -> None:
 
 
 def test_a_little_strength_changes_little(model: TextToImage, files: Path) -> None:
-    known = model.codec.encode(Canvas(read_picture(files / "a.png")).known)
+    known = model.codec.encode(Canvas(read_image(files / "a.png")).known)
     start = model.decode(known)[0].astype(int)
     far = [
         np.abs(draw(model, start=files / "a.png", strength=s).pixels.astype(int) - start).mean()
@@ -105,7 +105,7 @@ def test_a_little_strength_changes_little(model: TextToImage, files: Path) -> No
 def test_what_the_mask_keeps_is_kept_to_the_byte(
     model: TextToImage, files: Path, sampler: str
 ) -> None:
-    known = read_picture(files / "a.png")
+    known = read_image(files / "a.png")
     made = draw(model, start=files / "a.png", mask=files / "mask.png", sampler=sampler)
     assert np.array_equal(made.pixels[:, 32:], known[:, 32:])
     assert not np.array_equal(made.pixels[:, :32], known[:, :32])

@@ -14,7 +14,7 @@ from transformers.models.clip.image_processing_pil_clip import (
 )
 
 from undiffuse.errors import UserError
-from undiffuse.imaging.read import open_picture
+from undiffuse.imaging.read import open_image
 from undiffuse.pretrained.preprocess import Preprocess
 from undiffuse.pretrained.settings import Settings
 
@@ -62,7 +62,7 @@ def peer(image: Image.Image, **settings: Any) -> np.ndarray:
 def test_as_transformers_does(mode: str, size: tuple[int, int], tmp_path: Path) -> None:
     file = tmp_path / ("x.tiff" if mode == "CMYK" else "x.png")
     picture(mode, size).save(file)
-    ours = Preprocess.from_hf(Settings(NEW, "file"), 224)(open_picture(file))
+    ours = Preprocess.from_hf(Settings(NEW, "file"), 224)(open_image(file))
     assert ours.shape == (3, 224, 224)
     assert ours.dtype == np.float32
     assert levels(ours, peer(Image.open(file))) <= 1.0 + 1e-3
@@ -70,7 +70,7 @@ def test_as_transformers_does(mode: str, size: tuple[int, int], tmp_path: Path) 
 
 def test_a_jpeg_is_decoded_whole(tmp_path: Path) -> None:
     picture("RGB", (1500, 1100)).save(tmp_path / "x.jpg")
-    ours = Preprocess.from_hf(Settings(NEW, "file"), 224)(open_picture(tmp_path / "x.jpg"))
+    ours = Preprocess.from_hf(Settings(NEW, "file"), 224)(open_image(tmp_path / "x.jpg"))
     assert levels(ours, peer(Image.open(tmp_path / "x.jpg"))) <= 1e-3
 
 

@@ -87,7 +87,7 @@ def test_a_step_that_was_not_applied() -> None:
 
 def test_only_ddpms_schedule_leaves_something_of_the_picture() -> None:
     """What `undiffuse train denoiser` says before it starts."""
-    left = {name: schedule.leftover() for name, schedule in SCHEDULES.items()}
+    left = {name: schedule.terminal_alpha() for name, schedule in SCHEDULES.items()}
     assert left["linear"] == 0
     assert left["ddpm"] == pytest.approx(0.006, abs=0.001)
 

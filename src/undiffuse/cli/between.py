@@ -53,10 +53,10 @@ def command(
         raise UserError(f"{out}: give a name that ends in .png, {', '.join(MOVES)}")
     check_place(out, overwrite=overwrite)
     pictures = load(model, threads).between(one, other, count, seed, style=style)
-    large = [png.enlarged(picture.pixels, scale) for picture in pictures]
+    large = [png.upscale(picture.pixels, scale) for picture in pictures]
     if suffix == ".png":
         record = {"grid": [picture.record for picture in pictures]}
-        files.write_file(out, png.png(png.grid(large, columns=count), record))
+        files.write_atomic(out, png.encode_png(png.image_grid(large, columns=count), record))
     else:
-        files.write_file(out, moving([Image.fromarray(one) for one in large], MOVES[suffix]))
+        files.write_atomic(out, moving([Image.fromarray(one) for one in large], MOVES[suffix]))
     click.echo(out)

@@ -145,9 +145,9 @@ def draw(
     if grid:
         from undiffuse.imaging import files, png
 
-        all_pixels = png.grid([png.enlarged(p.pixels, scale) for p in pictures])
+        all_pixels = png.image_grid([png.upscale(p.pixels, scale) for p in pictures])
         record = {"grid": [picture.record for picture in pictures]}
-        files.write_file(paths[-1], png.png(all_pixels, record))
+        files.write_atomic(paths[-1], png.encode_png(all_pixels, record))
         click.echo(paths[-1])
     if kept is not None:
         kept.save()

@@ -258,15 +258,15 @@ def _check_places(*paths: Path | None) -> None:
 
 
 def _write_png(path: Path, pixels: Any) -> None:
-    from undiffuse.imaging.files import write_file
-    from undiffuse.imaging.png import png
+    from undiffuse.imaging.files import write_atomic
+    from undiffuse.imaging.png import encode_png
 
-    write_file(path, png(pixels))
+    write_atomic(path, encode_png(pixels))
 
 
 def _finish(report: "Report", out: Path | None, table: str | None = None) -> None:
-    from undiffuse.imaging.files import write_file
+    from undiffuse.imaging.files import write_atomic
 
     click.echo(table or report.to_markdown(), nl=False)
     if out is not None:
-        write_file(out, report.to_json().encode())
+        write_atomic(out, report.to_json().encode())

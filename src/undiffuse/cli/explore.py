@@ -204,12 +204,12 @@ def plane(
     Where an arrow points, from its first term to the whole sum, the nearest pictures and words lie.
     """
     from undiffuse.explore.map import write_page
-    from undiffuse.imaging.files import check_writable, write_file
+    from undiffuse.imaging.files import check_writable, write_atomic
 
     check_writable(out)
     space = opened()
     index = read_index(space, folder, index_path)
-    write_file(out, write_page(folder, index, space, arrows, f"map of {folder.name}"))
+    write_atomic(out, write_page(folder, index, space, arrows, f"map of {folder.name}"))
     click.echo(out)
 
 
@@ -261,9 +261,9 @@ def _write_sheet(path: Path, folder: Path, rows: list[tuple[str, str]]) -> None:
     import numpy as np
 
     from undiffuse.evaluation.contact_sheet import contact_sheet
-    from undiffuse.imaging.files import write_file
-    from undiffuse.imaging.png import png
-    from undiffuse.imaging.read import read_picture
+    from undiffuse.imaging.files import write_atomic
+    from undiffuse.imaging.png import encode_png
+    from undiffuse.imaging.read import read_image
 
-    pixels = np.stack([read_picture(folder / name).transpose(2, 0, 1) for name, _ in rows])
-    write_file(path, png(contact_sheet(pixels, [label for _, label in rows], columns=5)))
+    pixels = np.stack([read_image(folder / name).transpose(2, 0, 1) for name, _ in rows])
+    write_atomic(path, encode_png(contact_sheet(pixels, [label for _, label in rows], columns=5)))

@@ -21,10 +21,10 @@ def command(picture: Path, model: Path | None, threads: int) -> None:
 
     Exit status 0 if they are the same, 1 if not, 2 if it can't be done.
     """
-    from undiffuse.imaging.png import read_png, reduced
+    from undiffuse.imaging.png import downscale, read_png
 
     pixels, record = read_png(picture)
-    drawn = reduced(pixels, picture)
+    drawn = downscale(pixels, picture)
     config = recorded(record, picture)
 
     from undiffuse.pipeline import load

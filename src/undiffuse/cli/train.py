@@ -257,7 +257,7 @@ def denoiser(
         rate=rate, muon_rate=rate, data=pictures.digest,
         begun=done["steps"], seconds=done["hours"] * 3600,
     )  # fmt: skip
-    if left := recipe.schedule.leftover():
+    if left := recipe.schedule.terminal_alpha():
         click.echo(f"the noisiest step still shows {left:.1%} of the picture", err=True)
     flops = forward_flops(model, *recipe.example())
     look = partial(frozen.look, pictures=pictures)

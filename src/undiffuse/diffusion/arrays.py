@@ -14,14 +14,14 @@ Denoiser: TypeAlias = Callable[[Array, float, Array | None], Array]  # (x_t, t, 
 T = TypeVar("T")
 
 
-def named(table: Mapping[str, T], name: str, argument: str) -> T:
+def lookup(table: Mapping[str, T], name: str, argument: str) -> T:
     """`table[name]`; UserError with the names there are, if it is not one of them."""
     if name not in table:
         raise UserError(f"{argument}={name!r} is unknown: choose one of {', '.join(table)}")
     return table[name]
 
 
-def whole(argument: str, value: int, least: int = 1, below: int = 10**6 + 1) -> int:
+def check_int(argument: str, value: int, least: int = 1, below: int = 10**6 + 1) -> int:
     """`value`, if it is a whole number with least <= value < below; else UserError."""
     is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not is_int or not least <= value < below:
@@ -29,14 +29,14 @@ def whole(argument: str, value: int, least: int = 1, below: int = 10**6 + 1) -> 
     return int(value)
 
 
-def within(argument: str, value: float, low: float, high: float) -> float:
+def check_range(argument: str, value: float, low: float, high: float) -> float:
     """`value` as a float, if low <= value <= high; else UserError."""
     if not isinstance(value, Real) or not low <= float(value) <= high:
         raise UserError(f"{argument}={value!r}: give a number from {low:g} to {high:g}")
     return float(value)
 
 
-def kind(x: object) -> str:
+def array_kind(x: object) -> str:
     """'numpy' or 'torch' for an array of either, else the name of x's type."""
     roots = {base.__module__.partition(".")[0] for base in type(x).__mro__}
     return next((name for name in ("numpy", "torch") if name in roots), type(x).__name__)
@@ -44,42 +44,44 @@ def kind(x: object) -> str:
 
 def check_array(argument: str, x: Array, like: Array | None = None) -> None:
     """UserError unless x is a float array, of the kind and shape of `like` where that is given."""
-    if kind(x) not in ("numpy", "torch") or "float" not in str(x.dtype):
-        found = x.dtype if kind(x) in ("numpy", "torch") else kind(x)
+    if array_kind(x) not in ("numpy", "torch") or "float" not in str(x.dtype):
+        found = x.dtype if array_kind(x) in ("numpy", "torch") else array_kind(x)
         raise UserError(f"{argument} is {found}: give a float array of NumPy or of torch")
-    if like is not None and (kind(x), np.shape(x)) != (kind(like), np.shape(like)):
-        found, wanted = (f"of {kind(y)} with shape {tuple(np.shape(y))}" for y in (x, like))
+    if like is not None and (array_kind(x), np.shape(x)) != (array_kind(like), np.shape(like)):
+        found, wanted = (f"of {array_kind(y)} with shape {tuple(np.shape(y))}" for y in (x, like))
         raise UserError(f"{argument} is {found}: it must be {wanted}")
 
 
 def check_cond(argument: str, cond: Array, x_t: Array, rows: tuple[int, ...]) -> None:
     """UserError unless cond is (B, D), of x_t's kind, with B one of `rows`."""
     check_array(argument, cond)
-    if kind(cond) != kind(x_t) or cond.ndim != 2 or cond.shape[0] not in rows:
-        found = f"of {kind(cond)} with shape {tuple(cond.shape)}"
-        raise UserError(f"{argument} is {found}: give one of {kind(x_t)}, ({rows[-1]}, D)")
+    if array_kind(cond) != array_kind(x_t) or cond.ndim != 2 or cond.shape[0] not in rows:
+        found = f"of {array_kind(cond)} with shape {tuple(cond.shape)}"
+        raise UserError(f"{argument} is {found}: give one of {array_kind(x_t)}, ({rows[-1]}, D)")
 
 
 def in_float64(t: Times) -> float | np.ndarray:
     """t as a float, or as a float64 NumPy array; UserError if any of it is outside [0, 1]."""
     if isinstance(t, Real):
-        return within("t", float(t), 0.0, 1.0)
+        return check_range("t", float(t), 0.0, 1.0)
     check_array("t", t)
-    values = np.asarray(t if kind(t) == "numpy" else t.detach().cpu().double().numpy(), np.float64)
+    values = np.asarray(
+        t if array_kind(t) == "numpy" else t.detach().cpu().double().numpy(), np.float64
+    )
     for stray in values[~((values >= 0.0) & (values <= 1.0))]:
-        within("t", float(stray), 0.0, 1.0)
+        check_range("t", float(stray), 0.0, 1.0)
     return values
 
 
-def alike(values: np.ndarray, x: Array) -> Array:
+def as_array_like(values: np.ndarray, x: Array) -> Array:
     """float64 values as an array of x's kind and dtype (and, in torch, device)."""
-    return values.astype(x.dtype) if kind(x) == "numpy" else x.new_tensor(values)
+    return values.astype(x.dtype) if array_kind(x) == "numpy" else x.new_tensor(values)
 
 
 def elementwise(function: Callable[[Any], Any], t: Times) -> Times:
     """function(t), computed in float64; comes back as what t is: float, NumPy array or tensor."""
     result = function(in_float64(t))
-    return float(result) if isinstance(t, Real) else alike(np.asarray(result), t)
+    return float(result) if isinstance(t, Real) else as_array_like(np.asarray(result), t)
 
 
 def per_picture(coefficient: Times, x: Array) -> Array:
@@ -88,4 +90,4 @@ def per_picture(coefficient: Times, x: Array) -> Array:
         return float(coefficient)
     if coefficient.shape not in ((), (1,), (x.shape[0],)):
         raise UserError(f"t has shape {coefficient.shape}: give a float or ({x.shape[0]},)")
-    return alike(coefficient.reshape((-1,) + (1,) * (x.ndim - 1)), x)
+    return as_array_like(coefficient.reshape((-1,) + (1,) * (x.ndim - 1)), x)

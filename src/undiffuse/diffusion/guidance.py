@@ -1,8 +1,8 @@
-"""Steering harder, and staying in range: a denoiser goes in, a denoiser comes out."""
+"""Guidance: functions that take a denoiser and return a denoiser."""
 
 from collections.abc import Callable
 
-from undiffuse.diffusion.arrays import Array, Denoiser, check_array, check_cond, within
+from undiffuse.diffusion.arrays import Array, Denoiser, check_array, check_cond, check_range
 from undiffuse.errors import UserError
 
 
@@ -13,15 +13,15 @@ def _row_sums(x: Array) -> Array:
 
 # arXiv 2410.02416 (APG), algorithm 1, on x0 as there
 def _project(update: Array, x0: Array, eta: float, threshold: float | None) -> Array:
-    """The update cut to norm `threshold`, its part along x0 multiplied by eta: (B, ...)."""
+    """Limits the update's norm to `threshold` and scales its part along x0 by eta: (B, ...)."""
     if threshold is not None:
         update = update * (threshold / (_row_sums(update * update) ** 0.5).clip(threshold))
     along = _row_sums(update * x0) / _row_sums(x0 * x0).clip(1e-12)
     return update + (eta - 1.0) * along * x0
 
 
-def _running(momentum: float) -> Callable[[Array, float], Array]:
-    """(update, t) -> update + momentum * what it gave last; anew where a drawing begins."""
+def _momentum(momentum: float) -> Callable[[Array, float], Array]:
+    """(update, t) -> update + momentum * last result; starts anew when t rises again."""
     seen: list[float] = []
     last: Array = None
 
@@ -36,12 +36,12 @@ def _running(momentum: float) -> Callable[[Array, float], Array]:
     return running if momentum != 0.0 else lambda update, t: update
 
 
-def _both(denoiser: Denoiser, x_t: Array, t: float, cond: Array, negative: Array) -> Array:
-    """x0 with cond, then x0 with `negative`: (2B, ...), from one batch."""
+def _predict_both(denoiser: Denoiser, x_t: Array, t: float, cond: Array, negative: Array) -> Array:
+    """x0 for cond, then x0 for `negative`, from one batch: (2B, ...)."""
     rows = x_t.shape[0]
     check_cond("cond", cond, x_t, rows=(1, rows))
     check_cond("negative", negative, x_t, rows=(1, rows))
-    twice = [*range(rows)] * 2  # indexing with it copies: what arrays share for concatenation
+    twice = [*range(rows)] * 2  # indexing is the concatenation that NumPy and torch share
     conds, others = (c[[row % c.shape[0] for row in twice]] for c in (cond, negative))  # (2B, D)
     check_array("negative", others, like=conds)
     conds[rows:] = others[rows:]
@@ -52,49 +52,50 @@ def _both(denoiser: Denoiser, x_t: Array, t: float, cond: Array, negative: Array
 
 # uncond + scale (cond - uncond), arXiv 2207.12598, on x0; in a band of levels, arXiv 2404.07724
 # fmt: off
-def guided(denoiser: Denoiser, scale: float, *, negative: Array = None,
+def classifier_free_guidance(denoiser: Denoiser, scale: float, *, negative: Array = None,
            band: tuple[float, float] = (0.0, 1.0), eta: float = 1.0,
            threshold: float | None = None, momentum: float = 0.0) -> Denoiser:
-    """Classifier-free guidance: a denoiser whose x0 lies further from the unsteered one.
+    """Classifier-free guidance: x0 = uncond + scale * (cond - uncond).
 
-    scale      1.0 is off: the denoiser itself comes back.
-    negative   (B, D) or (1, D): what to steer away from, instead of the zeros.
-    band       noise levels (low, high) where it acts, both included; elsewhere the scale is 1.
-    eta, threshold, momentum: adaptive projected guidance, off by default. Of the update, the share
-               of its part along x0 that stays (0: no burnt colours), the largest norm of a
-               picture's, and the share of the last one that is added (negative: it damps).
+    scale      1.0 is off: returns the denoiser itself.
+    negative   (B, D) or (1, D): the vector to steer away from, instead of zeros.
+    band       noise levels (low, high) at which guidance acts, inclusive; elsewhere scale is 1.
+    eta, threshold, momentum: adaptive projected guidance, off by default. eta is the share of the
+               update along x0 that is kept (0 avoids oversaturated colours), threshold the largest
+               norm of an update, momentum the share of the last update that is added.
 
-    Where it acts, the denoiser runs once, on 2B with cond's rows first; elsewhere, and where both
-    are None, on B. With momentum it remembers the last update until t is back at the first: one
-    drawing at a time. UserError for options out of range, and when called for ill-fitting arrays.
+    Inside the band the denoiser runs once on a batch of 2B, cond's rows first; outside it, or if
+    cond and negative are None, on B. With momentum, the returned denoiser keeps state: use it for
+    one drawing at a time. UserError if an option is out of range or the arrays do not fit.
     """
-    scale, low, high = within("scale", scale, -1e3, 1e3), *band
+    scale, low, high = check_range("scale", scale, -1e3, 1e3), *band
     if not 0.0 <= low <= high <= 1.0:
         raise UserError(f"band={band}: give (low, high) with 0 <= low <= high <= 1")
-    eta, running = within("eta", eta, 0.0, 1.0), _running(within("momentum", momentum, -1.0, 1.0))
-    within("threshold", 1.0 if threshold is None else threshold, 1e-6, 1e9)
+    eta = check_range("eta", eta, 0.0, 1.0)
+    running = _momentum(check_range("momentum", momentum, -1.0, 1.0))
+    check_range("threshold", 1.0 if threshold is None else threshold, 1e-6, 1e9)
 
     def steered(x_t: Array, t: float, cond: Array) -> Array:
         if not low <= t <= high or (cond is None and negative is None):
             return denoiser(x_t, t, cond)
         towards = negative * 0.0 if cond is None else cond
         away = towards * 0.0 if negative is None else negative
-        both, rows = _both(denoiser, x_t, t, towards, away), x_t.shape[0]
+        both, rows = _predict_both(denoiser, x_t, t, towards, away), x_t.shape[0]
         x0, update = both[:rows], running(both[:rows] - both[rows:], t)
         return x0 + (scale - 1.0) * _project(update, x0, eta, threshold)
 
     return denoiser if scale == 1.0 else steered
 
 
-def switched(denoiser: Denoiser, cond: Array, below: float) -> Denoiser:
-    """A denoiser that is steered by other vectors, `(B, D)`, at levels under `below`: how a thing
-    looks is decided late (arXiv 2211.01324, section 4). UserError for a level out of range."""
-    within("below", below, 0.0, 1.0)
+def switch_cond(denoiser: Denoiser, cond: Array, below: float) -> Denoiser:
+    """A denoiser that uses `cond` (B, D) at noise levels under `below`, where style and detail are
+    decided (arXiv 2211.01324, section 4). UserError if `below` is outside [0, 1]."""
+    check_range("below", below, 0.0, 1.0)
     return lambda x_t, t, early: denoiser(x_t, t, cond if t < below else early)
 
 
-def clamped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
-    """A denoiser whose x0 stays in [low, high]: for pixels. UserError unless low < high."""
+def clamp_x0(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
+    """A denoiser whose x0 is clipped to [low, high], for pixels. UserError unless low < high."""
     if not low < high:
         raise UserError(f"low={low}, high={high}: give low < high")
     return lambda x_t, t, cond: denoiser(x_t, t, cond).clip(low, high)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from undiffuse.diffusion.arrays import Array, whole
+from undiffuse.diffusion.arrays import Array, check_int
 from undiffuse.errors import UserError
 
 
@@ -20,9 +20,14 @@ def noise(seed: int, index: int, step: int, shape: Sequence[int]) -> np.ndarray:
     the last place, which rounding to float32 shows in about one value in 10^8 at most. UserError
     unless seed, index and step are whole numbers in [0, 2**64).
     """
-    key = [whole("seed", seed, 0, 2**64), whole("index", index, 0, 2**64)]
-    counter = [0, whole("step", step, 0, 2**64), 0, 0]  # the lowest word counts blocks in a step
-    size = math.prod(whole("shape", side) for side in shape)
+    key = [check_int("seed", seed, 0, 2**64), check_int("index", index, 0, 2**64)]
+    counter = [
+        0,
+        check_int("step", step, 0, 2**64),
+        0,
+        0,
+    ]  # the lowest word counts blocks in a step
+    size = math.prod(check_int("shape", side) for side in shape)
     pairs = (size + 1) // 2
     philox = np.random.Philox(key=np.array(key, np.uint64), counter=np.array(counter, np.uint64))
     bits = philox.random_raw(2 * pairs).reshape(pairs, 2)

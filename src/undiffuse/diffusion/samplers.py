@@ -1,17 +1,18 @@
-"""From noise to a picture: each sampler is a generator that yields a `Step` after each step.
+"""Samplers: generators that turn noise into a picture and yield a `Step` after each step.
+
+`blend` is the film's loop: predict the finished picture, mix it with a little less noise, repeat.
 
 denoiser  (x_t, t, cond) -> x0, with t a float.
-noise     (B, ...) standard normal; the start is sigma(times[0]) * noise.
-cond      (B, D), or None for unsteered.
-schedule  the one the denoiser was trained on.
-times     falling noise levels from `even`, `shifted` or `edm`, one more than there are steps.
-fresh     index -> new noise, as `noise_source` makes it: called for those of the steps 1, 2, ...
-          that mix new noise in, so that None will do for a sampler that never does.
+noise     (B, ...) standard normal; sampling starts from sigma(times[0]) * noise.
+cond      (B, D), or None for unsteered sampling.
+schedule  the schedule that the denoiser was trained on.
+times     decreasing noise levels from `uniform_times` or `shifted_times`: one more than steps.
+fresh     index -> new noise, as `noise_source` returns it. Samplers that add no noise accept None.
 
-Nothing is clamped. UserError, as the first step is asked for, if arguments do not fit each other,
-and later if a denoiser gives NaN or infinity. Several names are one thing:
-  euler  =  ddim, eta 0  =  blend, freshness 0  =  dpmpp_2m, warmup of all steps
-  ddpm   =  ddim, eta 1;    previous  =  ddpm with zeros for fresh noise
+Samplers do not clamp. They raise UserError at the first step if the arguments do not fit each
+other, and at any step if the denoiser returns NaN or infinity. Some samplers coincide:
+  euler  =  ddim, eta 0  =  blend, freshness 0  =  dpmpp_2m with warmup of all steps
+  ddpm   =  ddim, eta 1;    previous  =  ddpm with zeros as fresh noise
 """
 
 # fmt: off
@@ -21,22 +22,29 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
-from undiffuse.diffusion.arrays import Array, Denoiser, check_array, check_cond, whole, within
+from undiffuse.diffusion.arrays import (
+    Array,
+    Denoiser,
+    check_array,
+    check_cond,
+    check_int,
+    check_range,
+)
 from undiffuse.diffusion.schedule import Schedule, posterior_std
 from undiffuse.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A step that was taken. Where times end at 0, the last one's x_t is the picture."""
+    """One step of a sampler. If times end at 0, x_t of the last step is the picture."""
 
     index: int  # 1, 2, ..., steps
     steps: int
-    t: float  # noise level before it, at which the denoiser was asked
-    s: float  # noise level after it
-    alpha: float  # share of picture after it
-    sigma: float  # share of noise after it
-    x_t: Array = None  # (B, ...) what there is after it, at level s
+    t: float  # noise level before the step, passed to the denoiser
+    s: float  # noise level after the step
+    alpha: float  # share of picture after the step
+    sigma: float  # share of noise after the step
+    x_t: Array = None  # (B, ...) the noisy picture after the step, at noise level s
     x0: Array = None  # (B, ...) the denoiser's prediction at t
 
 
@@ -48,16 +56,16 @@ Plan: TypeAlias = list[tuple[Step, tuple[float, float], tuple[float, float]]]
 
 
 def _begin(noise: Array, cond: Cond, schedule: Schedule, times: Grid) -> tuple[Array, Plan]:
-    """The state at times[0], and the steps from there with the shares at t and s; all checked."""
+    """Checks the arguments; returns x_t at times[0], and each step with (alpha, sigma) at t, s."""
     check_array("noise", noise)
     if noise.ndim < 2:
         raise UserError(f"noise has shape {tuple(noise.shape)}: give a batch, (B, C, H, W)")
     if cond is not None:
         check_cond("cond", cond, noise, rows=(noise.shape[0],))
-    grid = [within("times", t, 0.0, 1.0) for t in times]
+    grid = [check_range("times", t, 0.0, 1.0) for t in times]
     if len(grid) < 2 or any(s >= t for t, s in pairwise(grid)):
-        raise UserError(f"times={grid}: give two levels or more, each below the one before it")
-    at = {t: schedule.shares(t) for t in grid}
+        raise UserError(f"times={grid}: give two or more decreasing levels")
+    at = {t: schedule.alpha_sigma(t) for t in grid}
     plan = [(Step(k, len(grid) - 1, t, s, *at[s]), at[t], at[s])
             for k, (t, s) in enumerate(pairwise(grid), start=1)]
     return at[grid[0]][1] * noise, plan
@@ -67,23 +75,23 @@ def _predict(denoiser: Denoiser, x_t: Array, t: float, cond: Cond) -> Array:
     x0 = denoiser(x_t, t, cond)
     check_array("the denoiser's x0", x0, like=x_t)
     if not bool((abs(x0) < math.inf).all()):
-        raise UserError(f"the denoiser gave NaN or infinity at t={t:g}: check its weights and cond")
+        raise UserError(f"the denoiser returned NaN or infinity at t={t:g}: check its weights")
     return x0
 
 
 # x_s = alpha_s x0 + sqrt(sigma_s^2 - c^2) eps_hat + c z,  eps_hat = (x_t - alpha_t x0) / sigma_t:
-# arXiv 2010.02502, equation 12, with z the fresh noise and c its deviation.
+# arXiv 2010.02502, equation 12, with z the fresh noise and c its standard deviation.
 def _stochastic(denoiser: Denoiser, noise: Array, cond: Cond, schedule: Schedule, times: Grid,
                 fresh: Fresh, deviation: Callable[..., float]) -> Steps:
     x, plan = _begin(noise, cond, schedule, times)
     for step, (alpha_t, sigma_t), (alpha_s, sigma_s) in plan:
         x0 = _predict(denoiser, x, step.t, cond)
         c = deviation(alpha_t, sigma_t, alpha_s, sigma_s)
-        kept = max(0.0, sigma_s**2 - c**2) ** 0.5 / sigma_t
-        x = alpha_s * x0 + kept * (x - alpha_t * x0)
+        eps_scale = max(0.0, sigma_s**2 - c**2) ** 0.5 / sigma_t
+        x = alpha_s * x0 + eps_scale * (x - alpha_t * x0)
         if c > 0.0:
             if fresh is None:
-                raise UserError("fresh=None, but this sampler mixes new noise in: give a function")
+                raise UserError("fresh=None, but this sampler adds new noise: give a function")
             z = fresh(step.index)
             check_array("fresh noise", z, like=x)
             x = x + c * z
@@ -93,13 +101,13 @@ def _stochastic(denoiser: Denoiser, noise: Array, cond: Cond, schedule: Schedule
 # c = freshness * sigma_s
 def blend(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, times: Grid,
           fresh: Fresh = None, freshness: float = 1.0) -> Steps:
-    """Predict the picture, mix it with noise at the next, lower level, repeat.
+    """The film's loop: predict x0 from x_t, blend it with noise at the next level, repeat.
 
-    On the linear schedule in 20 even steps: 5% picture + 95% noise, 10% + 90%, ..., 100% + 0%.
-    `freshness` in [0, 1] is the share of that noise that is new; 0 keeps the old. More of it than
-    `ddpm` has makes the spread of what is drawn too small, however many the steps.
+    On the linear schedule in 20 uniform steps: 5% predicted picture + 95% noise, 10% + 90%, ...,
+    100% + 0%. `freshness` in [0, 1] is the share of the noise that is new at each step; 0 reuses
+    the old noise. More fresh noise than `ddpm` adds shrinks the variance of the samples.
     """
-    share = within("freshness", freshness, 0.0, 1.0)
+    share = check_range("freshness", freshness, 0.0, 1.0)
     return _stochastic(denoiser, noise, cond, schedule, times, fresh,
                        lambda alpha_t, sigma_t, alpha_s, sigma_s: share * sigma_s)
 
@@ -107,8 +115,8 @@ def blend(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, t
 # c = eta (sigma_s / sigma_t) sqrt(sigma_t^2 - (alpha_t sigma_s / alpha_s)^2): arXiv 2010.02502, 16
 def ddim(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, times: Grid,
          fresh: Fresh = None, eta: float = 0.0) -> Steps:
-    """DDIM. `eta` in [0, 1] is the share of DDPM's new noise; with 0 there is none."""
-    share = within("eta", eta, 0.0, 1.0)
+    """DDIM. `eta` in [0, 1] scales DDPM's fresh noise; 0 is deterministic."""
+    share = check_range("eta", eta, 0.0, 1.0)
     return _stochastic(denoiser, noise, cond, schedule, times, fresh,
                        lambda *shares: share * posterior_std(*shares))
 
@@ -116,7 +124,7 @@ def ddim(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, ti
 # x_s ~ q(x_s | x_t, x0): arXiv 2006.11239, equations 6 and 7
 def ddpm(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, times: Grid,
          fresh: Fresh = None) -> Steps:
-    """DDPM's ancestral sampling, with the smaller of its two variances."""
+    """DDPM's ancestral sampling, with the smaller of the paper's two variances."""
     return ddim(denoiser, noise, cond, schedule=schedule, times=times, fresh=fresh, eta=1.0)
 
 
@@ -124,7 +132,7 @@ def ddpm(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, ti
 # y_s = y_t + (r_s - r_t) eps_hat. Either way x_s = alpha_s x0 + sigma_s eps_hat, which is DDIM's.
 def euler(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, times: Grid,
           fresh: Fresh = None) -> Steps:
-    """Euler's method on the probability-flow equation: first order, no new noise."""
+    """Euler's method for the probability-flow ODE: first order, no fresh noise."""
     return ddim(denoiser, noise, cond, schedule=schedule, times=times)
 
 
@@ -133,10 +141,10 @@ def euler(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, t
 #     x' = alpha_s x0 + sigma_s eps_hat,   x_s = x' + length (d(x', s) - d(x_t, t)) / 2
 def heun(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, times: Grid,
          fresh: Fresh = None) -> Steps:
-    """Heun's method on the same equation: second order, two predictions a step, no new noise.
+    """Heun's method for the probability-flow ODE: second order, two predictions per step.
 
-    A step to sigma 0, where eps_hat is 0 / 0, is Euler's; so is one from alpha 0 on a curved
-    schedule, where sigma / alpha is infinite. `Step.x0` is the first of the two predictions.
+    A step to sigma 0 (eps_hat is 0 / 0) or from alpha 0 on a curved schedule (sigma / alpha is
+    infinite) is an Euler step. `Step.x0` is the first of the two predictions.
     """
     x, plan = _begin(noise, cond, schedule, times)
     for step, (alpha_t, sigma_t), (alpha_s, sigma_s) in plan:
@@ -157,34 +165,34 @@ def heun(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, ti
 #     x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) D
 def dpmpp_2m(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, times: Grid,
              fresh: Fresh = None, warmup: int = 2) -> Steps:
-    """DPM-Solver++(2M): second order with one prediction a step, no new noise.
+    """DPM-Solver++(2M): second order with one prediction per step, no fresh noise.
 
-    The first `warmup` steps and one to sigma 0 are first order, D = x0. From alpha 0, where lambda
-    is -infinity, the second step is first order in any case.
+    The first `warmup` steps and a step to sigma 0 are first order, D = x0. After a start at
+    alpha 0, where lambda is -infinity, the second step is always first order.
     """
-    whole("warmup", warmup)
+    check_int("warmup", warmup)
     x, plan = _begin(noise, cond, schedule, times)
     x0_before, h_before = x, math.inf
     for step, (alpha_t, sigma_t), (alpha_s, sigma_s) in plan:
-        x0 = ahead = _predict(denoiser, x, step.t, cond)
+        x0 = extrapolated = _predict(denoiser, x, step.t, cond)
         shrink = sigma_s / sigma_t
         decay = (alpha_t / alpha_s) * shrink  # e^-h, 0 from alpha 0 and to sigma 0
         h = -math.log(decay) if decay > 0.0 else math.inf
         if step.index > warmup and decay > 0.0:
-            ahead = x0 + (0.5 * h / h_before) * (x0 - x0_before)
-        x = shrink * x + (alpha_s - alpha_t * shrink) * ahead
+            extrapolated = x0 + (0.5 * h / h_before) * (x0 - x0_before)
+        x = shrink * x + (alpha_s - alpha_t * shrink) * extrapolated
         x0_before, h_before = x0, h
         yield replace(step, x_t=x, x0=x0)
 
 
-# x_s = E[x_s | x_t], the mean of arXiv 2006.11239, equation 7, with no noise on top
+# x_s = E[x_s | x_t], the mean of arXiv 2006.11239, equation 7, without noise
 def previous(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule, times: Grid,
              fresh: Fresh = None) -> Steps:
     """The old way: predict the picture one step less noisy, feed it back, repeat.
 
-    With a network that predicts 'previous', and times `even(chain)`, each x_t is its output; else
-    what it would say. It is DDPM without its noise, and where alpha(1) is 0, so that pure noise
-    tells nothing of the step before, every noise ends in one and the same picture.
+    Use a network that predicts 'previous' and times `uniform_times(chain)`: each x_t is then its
+    output. The result equals DDPM without its noise. On a schedule with alpha(1) = 0 pure noise
+    tells nothing about the previous step, so every start ends in the same picture.
     """
     return ddpm(denoiser, noise, cond, schedule=schedule, times=times, fresh=lambda _: noise * 0.0)
 
@@ -192,3 +200,14 @@ def previous(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule
 SAMPLERS: dict[str, Callable[..., Steps]] = {
     "blend": blend, "ddpm": ddpm, "ddim": ddim, "euler": euler, "heun": heun,
     "dpmpp_2m": dpmpp_2m, "previous": previous}
+
+
+def register_sampler(name: str, sampler: Callable[..., Steps]) -> None:
+    """Make a sampler available to the pipeline and the command line (`--sampler NAME`).
+
+    `sampler(denoiser, noise, cond, *, schedule, times, fresh)` yields a `Step` after each step.
+    UserError if the name is taken.
+    """
+    if name in SAMPLERS:
+        raise UserError(f"sampler {name!r} exists already: choose another name")
+    SAMPLERS[name] = sampler

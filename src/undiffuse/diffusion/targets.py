@@ -14,11 +14,11 @@ from undiffuse.diffusion.arrays import (
     Denoiser,
     Times,
     check_array,
+    check_int,
     elementwise,
     in_float64,
-    named,
+    lookup,
     per_picture,
-    whole,
 )
 from undiffuse.diffusion.schedule import Schedule, posterior_std
 from undiffuse.errors import UserError
@@ -26,17 +26,17 @@ from undiffuse.errors import UserError
 EPS_START = 0.995  # at t = 1 alpha is 0 and eps says nothing of the picture: start a little below
 
 
-def mix(schedule: Schedule, x0: Array, noise: Array, t: Times) -> Array:
+def add_noise(schedule: Schedule, x0: Array, noise: Array, t: Times) -> Array:
     """x_t = alpha_t x0 + sigma_t noise: of x0's shape (B, ...), for t a float or (B,)."""
     check_array("x0", x0)
     check_array("noise", noise, like=x0)
-    alpha, sigma = schedule.shares(in_float64(t))
+    alpha, sigma = schedule.alpha_sigma(in_float64(t))
     return per_picture(alpha, x0) * x0 + per_picture(sigma, x0) * noise
 
 
-def step_before(t: Times, chain: int) -> Times:
+def previous_time(t: Times, chain: int) -> Times:
     """t - 1 / chain, for t on a chain of even steps; UserError for t not one of 1/chain, ..., 1."""
-    count = whole("chain", chain)
+    count = check_int("chain", chain)
 
     def before(t: Times) -> Times:
         number = np.round(t * count)
@@ -58,7 +58,7 @@ def _v(schedule: Schedule, t: Times, chain: int) -> tuple[Times, Times]:
 # The mean of q(x_s | x_t, x0), arXiv 2006.11239, equation 7, in x0 and eps:
 # alpha_s x0 + sqrt(sigma_s^2 - c^2) eps, where the root is (alpha_t / alpha_s) sigma_s^2 / sigma_t
 def _previous(schedule: Schedule, t: Times, chain: int) -> tuple[Times, Times]:
-    (alpha_s, sigma_s), (alpha_t, sigma_t) = map(schedule.shares, (step_before(t, chain), t))
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = map(schedule.alpha_sigma, (previous_time(t, chain), t))
     return alpha_s, (alpha_t / alpha_s) * sigma_s**2 / sigma_t
 
 
@@ -74,7 +74,7 @@ TARGETS: dict[str, Callable[[Schedule, Times, int], tuple[Times, Times]]] = {
 # fmt: off
 def target(name: str, schedule: Schedule, x0: Array, noise: Array, t: Times, *,
            chain: int = 0, fresh: Array | None = None) -> Array:
-    """What a network that predicts `name` should say of `mix(schedule, x0, noise, t)`: (B, ...).
+    """The training target of a network that predicts `name`, at `add_noise(...)`: (B, ...).
 
     For 'previous', t lies on a chain of `chain` even steps and `fresh` is a second noise: the
     result is drawn from q(x_s | x_t, x0), so that x_t and x_s belong to one Markov chain.
@@ -83,12 +83,13 @@ def target(name: str, schedule: Schedule, x0: Array, noise: Array, t: Times, *,
     check_array("x0", x0)
     check_array("noise", noise, like=x0)
     values = in_float64(t)
-    p, q = named(TARGETS, name, "target")(schedule, values, chain)
+    p, q = lookup(TARGETS, name, "target")(schedule, values, chain)
     wanted = per_picture(p, x0) * x0 + per_picture(q, x0) * noise
     if name != "previous":
         return wanted
     check_array("fresh", fresh, like=x0)
-    c = posterior_std(*schedule.shares(values), *schedule.shares(step_before(values, chain)))
+    s = previous_time(values, chain)
+    c = posterior_std(*schedule.alpha_sigma(values), *schedule.alpha_sigma(s))
     return wanted + per_picture(c, x0) * fresh
 
 
@@ -104,11 +105,11 @@ def convert(have: str, want: str, schedule: Schedule, output: Array, x_t: Array,
     check_array("x_t", x_t)
     check_array("output", output, like=x_t)
     values = in_float64(t)
-    p, q = named(TARGETS, have, "target")(schedule, values, chain)
-    p2, q2 = named(TARGETS, want, "target")(schedule, values, chain)
+    p, q = lookup(TARGETS, have, "target")(schedule, values, chain)
+    p2, q2 = lookup(TARGETS, want, "target")(schedule, values, chain)
     if have == want:
         return output
-    alpha, sigma = schedule.shares(values)
+    alpha, sigma = schedule.alpha_sigma(values)
     d = p * sigma - q * alpha
     if np.any(d == 0.0):
         at, way_out = (1, f"start at {EPS_START}") if have == "eps" else (0, "stay above it")
@@ -125,7 +126,7 @@ def to_x0(name: str, schedule: Schedule, output: Array, x_t: Array, t: Times, *,
 
 def as_denoiser(name: str, schedule: Schedule, network: Denoiser, *, chain: int = 0) -> Denoiser:
     """A network(x_t, t, cond) that predicts `name`, as a denoiser."""
-    named(TARGETS, name, "target")
+    lookup(TARGETS, name, "target")
     return lambda x_t, t, cond: to_x0(name, schedule, network(x_t, t, cond), x_t, t, chain=chain)
 
 
@@ -133,6 +134,6 @@ def as_denoiser(name: str, schedule: Schedule, network: Denoiser, *, chain: int 
 # arXiv 2511.13720 (JiT).
 def loss_weight(name: str, schedule: Schedule, t: Times, *, floor: float = 0.05) -> Times:
     """What to multiply the squared error of `name` by, like t: 1 / max(sigma, floor)^2 for x0."""
-    named(TARGETS, name, "target")
+    lookup(TARGETS, name, "target")
     power = -2.0 if name == "x0" else 0.0
     return elementwise(lambda t: np.maximum(schedule.sigma(t), floor) ** power, t)

@@ -131,10 +131,10 @@ def like_figures(bench: Bench, plain: Drawings, seed: int) -> Iterator[Figure]:
 
 
 def _write(paths: Sequence[str], pictures: Pictures) -> None:
-    from undiffuse.imaging.png import png
+    from undiffuse.imaging.png import encode_png
 
     for path, picture in zip(paths, pictures, strict=True):
-        Path(path).write_bytes(png(np.ascontiguousarray(picture.transpose(1, 2, 0))))
+        Path(path).write_bytes(encode_png(np.ascontiguousarray(picture.transpose(1, 2, 0))))
 
 
 def negative_figures(bench: Bench, seed: int) -> Iterator[Figure]:
@@ -231,9 +231,9 @@ def start_figures(
 
 
 def _read(path: Path) -> Pictures:
-    from undiffuse.imaging.read import read_picture
+    from undiffuse.imaging.read import read_image
 
-    return read_picture(path).transpose(2, 0, 1)
+    return read_image(path).transpose(2, 0, 1)
 
 
 def gradient_figures(

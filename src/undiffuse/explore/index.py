@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from undiffuse.config import EMBED
 from undiffuse.errors import UserError
-from undiffuse.imaging.files import write_file
-from undiffuse.imaging.read import find_pictures
+from undiffuse.imaging.files import write_atomic
+from undiffuse.imaging.read import find_images
 from undiffuse.runtime.networks import Encoder
 
 NAME = ".undiffuse-index.safetensors"
@@ -63,7 +63,7 @@ class Index:
                  "paths": self.paths, "bad": self.bad}  # fmt: skip
         stamps = np.array(self.stamps, np.int64).reshape(-1, 2)
         tensors: dict[str, NDArray[Any]] = {"vectors": self.vectors, "stamps": stamps}
-        write_file(path, save(tensors, metadata={"undiffuse-index": json.dumps(about)}))
+        write_atomic(path, save(tensors, metadata={"undiffuse-index": json.dumps(about)}))
 
     @classmethod
     def read(cls, path: Path) -> "Index":
@@ -109,7 +109,7 @@ def update(
     before = Index.read(path) if path.exists() else empty
     if (before.clip, before.vectors.shape[1]) != (encoder.hash, encoder.dim):
         before = empty  # another CLIP's vectors say nothing here
-    found = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in find_pictures(folder)}
+    found = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in find_images(folder)}
     known = dict(zip(before.paths, before.stamps, strict=True))
     kept = [row for row, name in enumerate(before.paths) if found.get(name) == known[name]]
     index = Index(

@@ -21,7 +21,7 @@ from undiffuse.errors import UserError
 from undiffuse.explore.expression import Term, parse
 from undiffuse.explore.index import Index
 from undiffuse.explore.space import Space
-from undiffuse.imaging.read import read_picture
+from undiffuse.imaging.read import read_image
 
 NEIGHBOURS, NEGATIVES, ROUNDS = 12, 8, 300
 THUMB, COLUMNS = 32, 64  # pixels of a small picture; of them in a row of the sheet
@@ -160,7 +160,7 @@ def thumbnails(folder: Path, paths: Sequence[str]) -> bytes:
     for place, name in enumerate(paths):
         top, left = place // COLUMNS * THUMB, place % COLUMNS * THUMB
         try:
-            sheet[top : top + THUMB, left : left + THUMB] = read_picture(folder / name, THUMB)
+            sheet[top : top + THUMB, left : left + THUMB] = read_image(folder / name, THUMB)
         except UserError:
             continue
     file = BytesIO()

@@ -95,7 +95,7 @@ class Space:
         from safetensors import SafetensorError
         from safetensors.numpy import load, save
 
-        from undiffuse.imaging.files import write_file
+        from undiffuse.imaging.files import write_atomic
 
         words = caption_words()
         path = self.cache and self.cache / f"words-{self.encoder.hash}.safetensors"
@@ -110,7 +110,7 @@ class Space:
         vectors = self.encoder.encode_text(words)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(path, save({"words": vectors}))
+            write_atomic(path, save({"words": vectors}))
         return words, vectors
 
 

@@ -10,7 +10,7 @@ from undiffuse.errors import UserError
 _MAX_FILE = 16 << 20  # bytes
 
 
-def file_bytes(path: Path, most: int = _MAX_FILE) -> bytes:
+def read_bytes(path: Path, most: int = _MAX_FILE) -> bytes:
     """What a file holds. UserError if it is none, can't be read, or has more than `most` bytes."""
     try:
         if path.exists() and not path.is_file():
@@ -24,9 +24,9 @@ def file_bytes(path: Path, most: int = _MAX_FILE) -> bytes:
     return data
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all. UserError if it can't be written."""
-    partial = _partial(path)
+    partial = _temporary_path(path)
     try:
         try:
             partial.write_bytes(data)
@@ -41,7 +41,7 @@ def check_writable(path: Path) -> None:
     """UserError unless a file could be written there now: so that nothing is drawn in vain."""
     if os.path.isdir(path):
         raise UserError(f"{path} can't be written: it is a folder")
-    partial = _partial(path)
+    partial = _temporary_path(path)
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()  # a name too long shows here, and not in the partial file's
@@ -51,7 +51,7 @@ def check_writable(path: Path) -> None:
         raise UserError(f"{path} can't be written: {_reason(error)}") from error
 
 
-def _partial(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".undiffuse-{os.getpid()}-{crc32(os.fsencode(path.name)):08x}")
 
 

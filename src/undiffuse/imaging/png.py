@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from undiffuse.config import SIDE
 from undiffuse.errors import UserError
-from undiffuse.imaging.files import file_bytes
+from undiffuse.imaging.files import read_bytes
 
 KEY = "undiffuse"  # of the PNG's text chunk that holds the record, as JSON
 MAX_SCALE = 16
@@ -24,21 +24,21 @@ _MAX_RECORD = 1 << 16  # characters
 Pixels = NDArray[np.uint8]
 
 
-def enlarged(pixels: Pixels, scale: int) -> Pixels:
-    """Each pixel as a square of scale x scale: nothing is lost, `reduced` gives it back."""
+def upscale(pixels: Pixels, scale: int) -> Pixels:
+    """Each pixel as a square of scale x scale: nothing is lost, `downscale` gives it back."""
     return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def reduced(pixels: Pixels, path: Path) -> Pixels:
+def downscale(pixels: Pixels, path: Path) -> Pixels:
     """What was enlarged, 64x64 again. UserError, naming `path`, if the pixels aren't that."""
     scale = max(1, len(pixels) // SIDE)
     small = pixels[::scale, ::scale]
-    if small.shape[:2] != (SIDE, SIDE) or not np.array_equal(enlarged(small, scale), pixels):
+    if small.shape[:2] != (SIDE, SIDE) or not np.array_equal(upscale(small, scale), pixels):
         raise UserError(f"{path} was changed: it is no picture of {SIDE}x{SIDE} made larger")
     return small
 
 
-def grid(pictures: Sequence[Pixels], gap: int = 4, columns: int = 0) -> Pixels:
+def image_grid(pictures: Sequence[Pixels], gap: int = 4, columns: int = 0) -> Pixels:
     """Pictures of one size row by row, white between them; in a near square without `columns`."""
     columns = columns or int(np.ceil(np.sqrt(len(pictures))))
     rows = -(-len(pictures) // columns)
@@ -50,7 +50,7 @@ def grid(pictures: Sequence[Pixels], gap: int = 4, columns: int = 0) -> Pixels:
     return sheet
 
 
-def png(pixels: Pixels, record: dict[str, Any] | None = None) -> bytes:
+def encode_png(pixels: Pixels, record: dict[str, Any] | None = None) -> bytes:
     """A PNG file of pixels, with the record in it."""
     from PIL import Image, PngImagePlugin
 
@@ -67,7 +67,7 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any]]:
 
     UserError for a file that can't be read, is no PNG, is too large, or has no record.
     """
-    data = file_bytes(path)
+    data = read_bytes(path)
     # Sizes first: a few bytes can ask for gigabytes.
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
         raise UserError(f"{path} is no PNG file")

@@ -10,7 +10,7 @@ import numpy as np
 
 from undiffuse.config import SIDE
 from undiffuse.errors import UserError
-from undiffuse.imaging.files import file_bytes
+from undiffuse.imaging.files import read_bytes
 from undiffuse.imaging.png import Pixels
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_FILE = 64 << 20  # bytes
 MAX_PIXELS = 64 << 20  # a few bytes can ask for gigabytes
 
 
-def read_picture(path: Path, side: int = SIDE) -> Pixels:
+def read_image(path: Path, side: int = SIDE) -> Pixels:
     """The picture as bytes `(side, side, 3)`: the first frame, upright, whole, white around it.
 
     UserError for a file that can't be read, is broken, or is larger than `MAX_PIXELS`.
@@ -32,19 +32,19 @@ def read_picture(path: Path, side: int = SIDE) -> Pixels:
     from PIL import Image, ImageOps
 
     # A JPEG is decoded no larger than needed.
-    flat = open_picture(path, draft=2 * side)
+    flat = open_image(path, draft=2 * side)
     small = ImageOps.contain(flat, (side, side), Image.Resampling.LANCZOS)
     whole = Image.new("RGB", (side, side), "white")
     whole.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
     return np.array(whole)
 
 
-def open_picture(path: Path, draft: int = 0) -> "Image.Image":
+def open_image(path: Path, draft: int = 0) -> "Image.Image":
     """The picture in its own size: the first frame, upright, in RGB on white.
 
-    `draft`: pixels of a side that are enough, for a JPEG; 0 for all. UserError as `read_picture`.
+    `draft`: pixels of a side that are enough, for a JPEG; 0 for all. UserError as `read_image`.
     """
-    data = file_bytes(path, MAX_FILE)
+    data = read_bytes(path, MAX_FILE)
     from PIL import Image, ImageOps
 
     try:
@@ -53,14 +53,14 @@ def open_picture(path: Path, draft: int = 0) -> "Image.Image":
                 raise UserError(f"{path} is too large: {image.width}x{image.height} pixels")
             if draft:
                 image.draft("RGB", (draft, draft))
-            return _on_white(_eight_bits(ImageOps.exif_transpose(image)))
+            return _on_white(_to_8_bits(ImageOps.exif_transpose(image)))
     except UserError:
         raise
     except Exception as error:  # a broken file may raise almost anything
         raise UserError(f"{path} can't be read as a picture: {error}") from error
 
 
-def _eight_bits(image: "Image.Image") -> Any:
+def _to_8_bits(image: "Image.Image") -> Any:
     """Pillow cuts 16-bit greys off at 255; here they are scaled."""
     from PIL import Image
 
@@ -83,7 +83,7 @@ def _on_white(image: "Image.Image") -> "Image.Image":
     return Image.alpha_composite(ground, layer).convert("RGB")
 
 
-def find_pictures(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+def find_images(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Every picture file below a folder: its path from there and its state; links are not followed.
 
     UserError if the folder can't be read.

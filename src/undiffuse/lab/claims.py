@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from undiffuse.evaluation.statistics import Figure, mean_figure
-from undiffuse.imaging.png import enlarged, png
+from undiffuse.imaging.png import encode_png, upscale
 from undiffuse.lab.toy_data import to_bytes
 
 RULE = (
@@ -117,4 +117,4 @@ def row_of(pixels: Tensor, scale: int = 2, gap: int = 1) -> bytes:
     """Pictures `(B, 3, H, W)` in [-1, 1] side by side, grey lines between them, as a PNG file."""
     shown = to_bytes(pixels).transpose(0, 2, 3, 1)
     padded = np.pad(shown, ((0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=128)
-    return png(enlarged(np.concatenate(list(padded), axis=1), scale))
+    return encode_png(upscale(np.concatenate(list(padded), axis=1), scale))

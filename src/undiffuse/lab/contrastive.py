@@ -10,6 +10,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional as F
 
+from undiffuse.clip.loss import contrastive_loss
 from undiffuse.clip.model import Clip
 from undiffuse.clip.tokenizer import Tokenizer
 from undiffuse.config import ClipConfig
@@ -19,7 +20,6 @@ from undiffuse.lab.claims import Exhibit, Finding, above, inside, row_of, share_
 from undiffuse.lab.experiment import BATCH, SHOWN, Bar, fit
 from undiffuse.lab.toy_data import LOOKS, PROMPTS, Pictures
 from undiffuse.training.bpe import learn
-from undiffuse.training.clip import multi_positive
 from undiffuse.training.loop import Run
 from undiffuse.training.weight_export import averaged
 
@@ -76,7 +76,7 @@ def learn_clip(
             image = clip.encode_image(pixels.contiguous(memory_format=torch.channels_last))
             text = _text(clip, tokenizer)[which]
         fits = which[:, None] == which
-        return {"loss": multi_positive(image, text, fits, clip.logit_scale)}
+        return {"loss": contrastive_loss(image, text, fits, clip.logit_scale)}
 
     def watch(run: Run) -> None:
         if run.step == max(1, budget.clip_steps // 10):

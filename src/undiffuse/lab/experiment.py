@@ -176,7 +176,7 @@ class Bench:
 
             *_, last = diffusion.SAMPLERS[sampler](
                 denoiser, torch.from_numpy(source(0)), part if steered else None,
-                schedule=LINEAR, times=diffusion.even(steps), fresh=fresh, **options,
+                schedule=LINEAR, times=diffusion.uniform_times(steps), fresh=fresh, **options,
             )  # fmt: skip
             done.append(last.x_t)
         return self.drawings(name, unfold(torch.cat(done)))

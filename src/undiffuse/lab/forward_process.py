@@ -26,7 +26,7 @@ def forward_process(bench: Bench, eyes: Eyes) -> Finding:
     strips: list[list[torch.Tensor]] = [[] for _ in EXAMPLES]
     own = bench.vectors[torch.from_numpy(which)]
     for t in LEVELS:
-        x_t = diffusion.mix(schedule, x0, noise, t)
+        x_t = diffusion.add_noise(schedule, x0, noise, t)
         pixels = unfold(x_t)
         vectors = eyes.see(pixels)
         nearest = (vectors @ bench.vectors.T).argmax(1).numpy()
@@ -40,7 +40,9 @@ def forward_process(bench: Bench, eyes: Eyes) -> Finding:
         for strip, row in zip(strips, EXAMPLES, strict=True):
             strip.append(pixels[row])
     (_, clean), (_, last) = clip[0], clip[-1]
-    leftover = ", ".join(f"{s.name} {s.leftover():.1%}" for s in diffusion.SCHEDULES.values())
+    terminal_alpha = ", ".join(
+        f"{s.name} {s.terminal_alpha():.1%}" for s in diffusion.SCHEDULES.values()
+    )
     return Finding(
         "forward", "Noise is added until nothing is left",
         "The share of picture falls step by step to nothing; CLIP sees it for a while, and at the "
@@ -59,7 +61,7 @@ def forward_process(bench: Bench, eyes: Eyes) -> Finding:
                             "pixels: correlation": left}, "noise t", "share, cosine, correlation"),
             ),
         ],
-        note=f"Share of picture left at t = 1: {leftover}. DDPM's own schedule never quite ends.",
+        note=f"alpha(1): {terminal_alpha}. The DDPM schedule does not end in pure noise.",
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ DEVIATION, COUNT = 0.5, 4096  # of the Gaussian data, in every coordinate; numbe
 # E[x0 | x_t] = alpha d^2 / (alpha^2 d^2 + sigma^2) x_t, for data N(0, d^2)
 def ideal(x_t: np.ndarray, t: float, cond: None) -> np.ndarray:
     """The best denoiser that there can be, of Gaussian data."""
-    alpha, sigma = LINEAR.shares(t)
+    alpha, sigma = LINEAR.alpha_sigma(t)
     gain = alpha * DEVIATION**2 / ((alpha * DEVIATION) ** 2 + sigma**2)
     return gain * x_t
 
@@ -45,7 +45,7 @@ def gaussian_variance(
     fresh: Callable[[int], Any] = (lambda k: 0.0 * source(k)) if still else source
     *_, last = diffusion.SAMPLERS[sampler](
         ideal, source(0), None, schedule=LINEAR,
-        times=diffusion.even(steps), fresh=fresh, **options,
+        times=diffusion.uniform_times(steps), fresh=fresh, **options,
     )  # fmt: skip
     squares: np.ndarray = (last.x_t.ravel() / DEVIATION) ** 2
     return squares

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from undiffuse.imaging.files import check_writable, write_file
+from undiffuse.imaging.files import check_writable, write_atomic
 from undiffuse.lab.budget import Budget
 from undiffuse.lab.claims import Finding
 from undiffuse.lab.contrastive import learn_clip
@@ -70,12 +70,12 @@ def write_lab(folder: Path, findings: list[Finding], budget: Budget, seed: int) 
     about: dict[str, Any] = {"budget": asdict(budget), "seed": seed}
     content = {**about, "findings": [finding.to_dict() for finding in findings]}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_file(folder / FIGURES, text.encode())
+    write_atomic(folder / FIGURES, text.encode())
     shown = {name: value for name, value in asdict(budget).items() if name != "name"}
     facts = {
         "budget": budget.name, "seed": seed,
         "sizes": ", ".join(f"{name} {value}" for name, value in shown.items()),
         "data": "shapes drawn by program: 8 colours, 8 shapes, 32x32 pixels",
     }  # fmt: skip
-    write_file(folder / PAGE, page(findings, facts).encode())
+    write_atomic(folder / PAGE, page(findings, facts).encode())
     return folder / PAGE

@@ -66,7 +66,7 @@ def learn_field(bench: Bench) -> diffusion.Denoiser:
         cond = cond * torch.from_numpy(rng.random((BATCH, 1)) > NONE_SHARE)
         t = torch.from_numpy(draw_levels(BATCH, rng, mean=0.0))
         noise = torch.from_numpy(rng.standard_normal((BATCH, 2), dtype=np.float32))
-        said = model(diffusion.mix(LINEAR, x0, noise, t), t, cond)
+        said = model(diffusion.add_noise(LINEAR, x0, noise, t), t, cond)
         weight = torch.as_tensor(diffusion.loss_weight("x0", LINEAR, t)).float()
         return {"loss": (weight * (said - x0).square().mean(1)).mean()}
 
@@ -88,7 +88,7 @@ def walk(denoiser: diffusion.Denoiser, sampler: str, seed: int, arm: int | None)
     cond = None if arm is None else torch.eye(2)[[arm] * DRAWN]
     first = torch.from_numpy(source(0))
     steps = diffusion.SAMPLERS[sampler](
-        denoiser, first, cond, schedule=LINEAR, times=diffusion.even(STEPS),
+        denoiser, first, cond, schedule=LINEAR, times=diffusion.uniform_times(STEPS),
         fresh=lambda k: torch.from_numpy(source(k)),
     )  # fmt: skip
     return torch.stack([first, *(step.x_t for step in steps)]).numpy().astype(np.float64)
@@ -107,7 +107,8 @@ def spiral_finding(bench: Bench) -> Finding:
     denoiser, seed = learn_field(bench), bench.seed
     walks = {name: walk(denoiser, name, seed, None) for name in diffusion.SAMPLERS}
     steered = {
-        scale: walk(diffusion.guided(denoiser, scale), "ddim", seed, 0) for scale in (1.0, 3.0)
+        scale: walk(diffusion.classifier_free_guidance(denoiser, scale), "ddim", seed, 0)
+        for scale in (1.0, 3.0)
     }
     ends = {"noise": walks["ddim"][0], **{name: way[-1] for name, way in walks.items()}}
     off = {
@@ -144,7 +145,7 @@ def _reach(denoiser: diffusion.Denoiser, t: float, seed: int) -> Figure:
     rng = Generator(Philox(key=[seed, 2]))
     x0 = torch.from_numpy(points(DRAWN, rng)[0]).float()
     noise = torch.from_numpy(rng.standard_normal((DRAWN, 2), dtype=np.float32))
-    said = denoiser(diffusion.mix(LINEAR, x0, noise, t), t, None)
+    said = denoiser(diffusion.add_noise(LINEAR, x0, noise, t), t, None)
     return mean_figure(f"reach of predictions at t = {t:g}", said.norm(dim=1).numpy(), unit="")
 
 
@@ -166,7 +167,7 @@ def _exhibits(
     ways = {name: [grey, paths(way[:, :16], orange)] for name, way in walks.items()}
     bent = {}
     for scale, way in steered.items():
-        steer = diffusion.guided(denoiser, scale)
+        steer = diffusion.classifier_free_guidance(denoiser, scale)
         bent[f"field at t = 0.7, guidance {scale:g}"] = [grey, field(steer, 0.7, arm)]
         bent[f"drawn, guidance {scale:g}"] = [grey, dots(way[-1], orange, 0.05)]
     return [

@@ -17,7 +17,7 @@ def steering(bench: Bench, network: Network) -> tuple[Finding, Finding]:
     drawn = {}
     for scale in SCALES:
         name = f"guidance {scale:g}" if scale else "unsteered"
-        denoiser = diffusion.guided(network.denoiser, scale or 1.0)
+        denoiser = diffusion.classifier_free_guidance(network.denoiser, scale or 1.0)
         drawn[scale] = bench.draw(name, denoiser, steered=scale > 0)
     return _steered(bench, drawn), _guided(bench, drawn)
 

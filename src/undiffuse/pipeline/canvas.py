@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from undiffuse.diffusion.arrays import Array, Denoiser, within
+from undiffuse.diffusion.arrays import Array, Denoiser, check_range
 from undiffuse.errors import UserError
-from undiffuse.imaging.files import file_bytes
+from undiffuse.imaging.files import read_bytes
 from undiffuse.imaging.png import Pixels
-from undiffuse.imaging.read import MAX_FILE, read_picture
+from undiffuse.imaging.read import MAX_FILE, read_image
 from undiffuse.pipeline.prompt import Asked
 from undiffuse.runtime.networks import CodecRuntime, Floats
 
@@ -35,14 +35,14 @@ class Canvas:
         UserError for a file that can't be read, a strength out of range, a mask of one colour.
         """
         strength = (STRENGTH if mask is None else 1.0) if strength is None else strength
-        if within("strength", strength, 0.0, 1.0) == 0.0:
+        if check_range("strength", strength, 0.0, 1.0) == 0.0:
             raise UserError("strength=0 leaves the picture as it is: give more, up to 1")
         if mask is None:
-            return cls(read_picture(path), strength)
-        where = read_picture(mask).mean(-1) > 127
+            return cls(read_image(path), strength)
+        where = read_image(mask).mean(-1) > 127
         if where.all() or not where.any():
             raise UserError(f"mask {mask} is all of one kind: white is drawn in, black is kept")
-        return cls(read_picture(path), strength, where)
+        return cls(read_image(path), strength, where)
 
     @cached_property
     def known(self) -> Floats:
@@ -80,4 +80,4 @@ def canvas_of(asked: Asked) -> Canvas | None:
 
 def file_hash(path: Path) -> str:
     """The first 16 hex digits of a file's SHA-256: a record says what a picture was when used."""
-    return hashlib.sha256(file_bytes(path, MAX_FILE)).hexdigest()[:16]
+    return hashlib.sha256(read_bytes(path, MAX_FILE)).hexdigest()[:16]

@@ -16,7 +16,7 @@ import numpy as np
 
 from undiffuse import diffusion
 from undiffuse.config import EMBED, STYLES, DrawConfig
-from undiffuse.diffusion.arrays import Array, Denoiser, named, whole, within
+from undiffuse.diffusion.arrays import Array, Denoiser, check_int, check_range, lookup
 from undiffuse.errors import UserError
 from undiffuse.explore.space import Space
 from undiffuse.imaging.png import Pixels
@@ -41,11 +41,11 @@ class Picture:
 
     def save(self, path: str | Path, scale: int = 1) -> None:
         """Write it as PNG with its record, each pixel scale x scale. UserError if that fails."""
-        from undiffuse.imaging.files import write_file
-        from undiffuse.imaging.png import MAX_SCALE, enlarged, png
+        from undiffuse.imaging.files import write_atomic
+        from undiffuse.imaging.png import MAX_SCALE, encode_png, upscale
 
-        whole("scale", scale, 1, MAX_SCALE + 1)
-        write_file(Path(path), png(enlarged(self.pixels, scale), self.record))
+        check_int("scale", scale, 1, MAX_SCALE + 1)
+        write_atomic(Path(path), encode_png(upscale(self.pixels, scale), self.record))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +129,8 @@ class TextToImage:
         config = checked(replace(self.defaults, **given))  # type: ignore[arg-type]
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         first = asked.get("first_index", 0)
-        whole("n", n, 1, 10**4 + 1), whole("seed", seed, 0, 2**64)
-        whole("first_index", first, 0, 2**64 - n)
+        check_int("n", n, 1, 10**4 + 1), check_int("seed", seed, 0, 2**64)
+        check_int("first_index", first, 0, 2**64 - n)
         if not prompts:
             raise UserError("there is no prompt in the list: give one at least")
         said, like = bool(asked.get("style")), asked.get("like", ())
@@ -173,17 +173,17 @@ class TextToImage:
 
     def _walk(self, job: _Job) -> Iterator[Look]:
         config, schedule = job.config, self.denoiser.schedule
-        denoiser: Denoiser = diffusion.guided(
+        denoiser: Denoiser = diffusion.classifier_free_guidance(
             self.denoiser, config.guidance, negative=job.negative,
             band=(config.band_low, config.band_high),
         )  # fmt: skip
         if job.late is not None:
-            denoiser = diffusion.switched(denoiser, job.late, config.style_below)
+            denoiser = diffusion.switch_cond(denoiser, job.late, config.style_below)
         denoiser = job.uphill(denoiser)
         times, noise = self._times(config, job.canvas), job.source(0)
         if job.canvas is not None:
             denoiser = job.canvas.kept(denoiser, self.codec)
-            alpha, sigma = schedule.shares(times[0])
+            alpha, sigma = schedule.alpha_sigma(times[0])
             noise = noise + np.float32(alpha / sigma) * self.codec.encode(job.canvas.known)
         walk = diffusion.SAMPLERS[config.sampler](
             denoiser, noise, job.cond, schedule=schedule, times=times, fresh=job.source
@@ -198,7 +198,7 @@ class TextToImage:
         return np.ascontiguousarray(bytes_.astype(np.uint8).transpose(0, 2, 3, 1))
 
     def _uphill(self, scale: float) -> Callable[[Denoiser], Denoiser]:
-        if within("gradient", scale, -100.0, 100.0) == 0.0:
+        if check_range("gradient", scale, -100.0, 100.0) == 0.0:
             return lambda denoiser: denoiser
         try:
             from undiffuse.training.clip_guidance import ClipGradient
@@ -214,8 +214,8 @@ class TextToImage:
         if canvas is not None:
             start = min(start, canvas.strength)
         if config.sampler in EVEN:
-            return diffusion.even(config.steps, start=start)
-        return diffusion.shifted(config.steps, config.shift, start=start)
+            return diffusion.uniform_times(config.steps, start=start)
+        return diffusion.shifted_times(config.steps, config.shift, start=start)
 
     def _notes(self, prompt: Prompt, away: Prompt, config: DrawConfig) -> tuple[str, ...]:
         notes = prompt.notes
@@ -261,16 +261,16 @@ class TextToImage:
 
 def checked(config: DrawConfig) -> DrawConfig:
     """The configuration, if a picture can be drawn so. UserError names what can't be, and why."""
-    named(diffusion.SAMPLERS, config.sampler, "sampler")
+    lookup(diffusion.SAMPLERS, config.sampler, "sampler")
     if config.style:
-        named(dict.fromkeys(STYLES), config.style, "style")
-    whole("steps", config.steps, 1, MAX_STEPS + 1)
-    within("guidance", config.guidance, -100.0, 100.0)
-    within("style_strength", config.style_strength, 0.0, 10.0)
-    within("style_below", config.style_below, 0.0, 1.0)
-    within("band_high", config.band_high, 0.0, 1.0)
-    within("band_low", config.band_low, 0.0, config.band_high)
-    within("shift", config.shift, 0.01, 100.0)
+        lookup(dict.fromkeys(STYLES), config.style, "style")
+    check_int("steps", config.steps, 1, MAX_STEPS + 1)
+    check_range("guidance", config.guidance, -100.0, 100.0)
+    check_range("style_strength", config.style_strength, 0.0, 10.0)
+    check_range("style_below", config.style_below, 0.0, 1.0)
+    check_range("band_high", config.band_high, 0.0, 1.0)
+    check_range("band_low", config.band_low, 0.0, config.band_high)
+    check_range("shift", config.shift, 0.01, 100.0)
     return config
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from undiffuse.errors import UserError
-from undiffuse.imaging.files import write_file
-from undiffuse.imaging.png import Pixels, enlarged, png
+from undiffuse.imaging.files import write_atomic
+from undiffuse.imaging.png import Pixels, encode_png, upscale
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,7 +62,7 @@ class Trace:
 
     def save(self) -> None:
         """Write what was kept, whole or not at all. UserError if it can't be written."""
-        write_file(self.path, WRITERS[self.path.suffix.lower()](self.frames))
+        write_atomic(self.path, WRITERS[self.path.suffix.lower()](self.frames))
 
 
 def sheet(frames: list[Frame]) -> bytes:
@@ -81,11 +81,11 @@ def sheet(frames: list[Frame]) -> bytes:
         left, top = margin + place % columns * wide, GAP + place // columns * high
         for row, (name, pixels) in enumerate((("x_t", frame.x_t), ("x0", frame.x0))):
             y = top + row * (side + GAP // 2)
-            image.paste(Image.fromarray(enlarged(pixels, scale)), (left, y))
+            image.paste(Image.fromarray(upscale(pixels, scale)), (left, y))
             if place % columns == 0:
                 draw.text((GAP, y + side // 2), name, "black", font)
         draw.text((left, top + 2 * side + GAP), frame.label, "black", font)
-    return png(np.asarray(image))
+    return encode_png(np.asarray(image))
 
 
 def _moving(frames: list[Frame], kind: str) -> bytes:
@@ -113,7 +113,7 @@ def _frame(pil: Any, font: Any, frame: Frame) -> "Image.Image":
     """x_t beside x0, each four times as large, the shares under them."""
     from PIL import ImageDraw
 
-    pair = enlarged(np.concatenate([frame.x_t, frame.x0], axis=1), 4)
+    pair = upscale(np.concatenate([frame.x_t, frame.x0], axis=1), 4)
     image: Image.Image = pil.new("RGB", (pair.shape[1], pair.shape[0] + LINE + GAP), "white")
     image.paste(pil.fromarray(pair), (0, 0))
     draw = ImageDraw.Draw(image)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from undiffuse.clip.tokenizer import Tokens
 from undiffuse.diffusion.arrays import check_array
 from undiffuse.errors import UserError
-from undiffuse.imaging.read import open_picture
+from undiffuse.imaging.read import open_image
 from undiffuse.pretrained.files import find_files
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class PretrainedClip:
 
     def read(self, path: Path) -> Floats:
         """A picture file as the network sees it, `(3, side, side)`. UserError if it can't be."""
-        return self.preprocess(open_picture(path))
+        return self.preprocess(open_image(path))
 
     def _seen(self, pictures: NDArray[Any]) -> Floats:
         side, shape = self.config.side, np.shape(pictures)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, Tokens, byte_letters
 from undiffuse.config import EMBED, SIDE, ClipConfig, CodecConfig, Config, DenoiserConfig, from_dict
-from undiffuse.diffusion import SCHEDULES, TARGETS, as_denoiser, named
+from undiffuse.diffusion import SCHEDULES, TARGETS, as_denoiser, lookup
 from undiffuse.diffusion.arrays import Array, Times, check_array, check_cond
 from undiffuse.errors import UserError
-from undiffuse.imaging.read import read_picture
+from undiffuse.imaging.read import read_image
 from undiffuse.runtime.session import Session, weight_file
 from undiffuse.runtime.weights import Weights, read_weights
 
@@ -85,7 +85,7 @@ class ClipEncoder:
 
     def read(self, path: Path) -> NDArray[np.uint8]:
         """A picture file as bytes `(3, 64, 64)`. UserError if it can't be read."""
-        return read_picture(path).transpose(2, 0, 1)
+        return read_image(path).transpose(2, 0, 1)
 
 
 class CodecRuntime:
@@ -133,8 +133,8 @@ class DenoiserRuntime:
         weights = read_weights(path, "denoiser")
         self.hash, self.config = weights.hash, _config(DenoiserConfig, weights, path)
         self.made_for = {kind: weights.meta.get(kind) for kind in ("clip", "codec")}
-        self.schedule = named(SCHEDULES, self.config.schedule, "schedule")
-        named(TARGETS, self.config.target, "target")
+        self.schedule = lookup(SCHEDULES, self.config.schedule, "schedule")
+        lookup(TARGETS, self.config.target, "target")
         self._session = Session(folder, "denoiser", weights, threads)
         chain = weights.meta.get("chain", 0)
         self._denoiser = as_denoiser(self.config.target, self.schedule, self._predict, chain=chain)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undiffuse.diffusion.arrays import whole
+from undiffuse.diffusion.arrays import check_int
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import Weights
 
@@ -66,7 +66,7 @@ class Session:
         path, part = graph_file(folder, name), GRAPHS[name].part
         if not path.is_file():
             raise UserError(f"there is no graph {path}: make it with `undiffuse train graphs`")
-        self._threads, self._rows = whole("threads", threads, 1, 257), 1 if by_row else ROWS
+        self._threads, self._rows = check_int("threads", threads, 1, 257), 1 if by_row else ROWS
         self._tensors = {k: v for k, v in weights.tensors.items() if k.startswith(part)}
         try:
             self._session = _open(path, self._tensors, 1 if by_row else self._threads)

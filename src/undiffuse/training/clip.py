@@ -16,6 +16,7 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from undiffuse.clip.loss import contrastive_loss, difference_loss
 from undiffuse.clip.model import Clip
 from undiffuse.clip.tokenizer import Tokenizer
 from undiffuse.data.captions import caption
@@ -25,7 +26,6 @@ from undiffuse.training.augment import moved, to_float
 
 CAPTION_TOKENS, WORD_TOKENS = 16, 8
 COMPOSITES = 0.125  # of a batch
-DIFFERENCE_SCALE = 14.0
 TEACHER_TEMPERATURE = 0.05
 Pair = tuple[int, int, str]  # row without, row with, what the second shows besides
 BANK_EVERY = 50  # steps between refreshes of the names' vectors that words are compared with
@@ -40,24 +40,6 @@ class WordTable:
     word_vectors: Tensor  # (W, 384)
     name_vectors: Tensor  # (N, 384)
     right: dict[str, list[int]]  # word -> names it is a synonym of
-
-
-def multi_positive(image: Tensor, text: Tensor, fits: Tensor, scale: Tensor) -> Tensor:
-    """UniCL's loss. `image` and `text`: `(B, 512)`; `fits[i, j]`: caption i is true of picture j.
-
-    With exactly one match a row it is CLIP's own.
-    """
-    logits = scale * text @ image.T
-    target = fits.float()
-    by_text = -(target / target.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
-    by_image = -(target / target.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
-    return (by_text + by_image) / 2
-
-
-def difference_loss(without: Tensor, with_: Tensor, words: Tensor, which: Tensor) -> Tensor:
-    """Cross entropy of each picture difference `(P, 512)` over the words `(U, 512)`."""
-    direction = F.normalize(with_ - without, dim=-1)
-    return F.cross_entropy(DIFFERENCE_SCALE * direction @ words.T, which)
 
 
 class ClipRecipe:
@@ -132,7 +114,7 @@ class ClipRecipe:
             length = self.tokenizer.context if step % 16 == 15 else CAPTION_TOKENS
             text = self.embed_text([one.text for one in captions], length)
         scale = self.model.logit_scale
-        match = multi_positive(image, text, torch.from_numpy(fits), scale)
+        match = contrastive_loss(image, text, torch.from_numpy(fits), scale)
         losses = {"match": match, "scale": scale.detach()}
         total = match
         extra_texts = sorted({pair[2] for pair in pairs})

@@ -76,7 +76,7 @@ def _walks(pictures: PictureSet, frozen: Frozen, model: Any, count: int) -> dict
         x0 = frozen.codec.encode(to_float(pictures.pictures[part]))
         noise = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
         level = LEVELS[start // BATCH % len(LEVELS)]
-        alpha, sigma = schedule.shares(level)
+        alpha, sigma = schedule.alpha_sigma(level)
         cond, noise = frozen.embed(texts), noise + (alpha / sigma) * x0
         with torch.autocast("cpu", dtype=torch.bfloat16):
             parts.append(draw(model, cond, GUIDANCE, noise, level).half())

@@ -116,7 +116,7 @@ class DenoiserRecipe:
             levels = np.ceil(levels * CHAIN) / CHAIN
             fresh = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
         t = torch.from_numpy(levels)
-        x_t = diffusion.mix(self.schedule, x0, noise, t)
+        x_t = diffusion.add_noise(self.schedule, x0, noise, t)
         wanted = diffusion.target(
             name, self.schedule, x0, noise, t, chain=chain_of(name), fresh=fresh
         )

@@ -215,7 +215,9 @@ def draw(
     chain = chain_of(config.target)
     schedule = diffusion.SCHEDULES[config.schedule]
     start = diffusion.EPS_START if config.target == "eps" else 1.0
-    times = diffusion.even(chain) if chain else diffusion.shifted(20, 1.5, start=start)
+    times = (
+        diffusion.uniform_times(chain) if chain else diffusion.shifted_times(20, 1.5, start=start)
+    )
 
     def network(x_t: Tensor, t: float, cond: Any) -> Tensor:
         result: Tensor = model(x_t, torch.full((len(x_t),), t), cond)
@@ -229,7 +231,11 @@ def draw(
     else:
         times = (level, *(t for t in times if t < level))
     steps = sampler(
-        diffusion.guided(denoiser, guidance), noise, cond, schedule=schedule, times=times
+        diffusion.classifier_free_guidance(denoiser, guidance),
+        noise,
+        cond,
+        schedule=schedule,
+        times=times,
     )
     x_t: Tensor = list(steps)[-1].x_t
     return x_t

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from undiffuse.config import EMBED, SIDE, from_dict, to_dict
 from undiffuse.errors import UserError
-from undiffuse.imaging.files import write_file
+from undiffuse.imaging.files import write_atomic
 from undiffuse.runtime.session import GRAPHS, graph_file, weight_file
 from undiffuse.runtime.weights import read_weights
 from undiffuse.training.latent_cache import KINDS
@@ -51,7 +51,7 @@ def write_graphs(folder: Path, out: Path) -> list[Path]:
             config = from_dict(KINDS[graph.kind][1], read_weights(file, graph.kind).meta["config"])
             paths.append(graph_file(out, name))
             paths[-1].parent.mkdir(parents=True, exist_ok=True)
-            write_file(paths[-1], make_graph(name, config).SerializeToString())
+            write_atomic(paths[-1], make_graph(name, config).SerializeToString())
     if not paths:
         raise UserError(f"there is no weight file in {folder}: train one first")
     return paths
