@@ -1,4 +1,4 @@
-"""What starting costs: whole processes, the median of several, beside an empty Python.
+"""Time to start: whole processes, the median of several runs, and an empty Python for comparison.
 
 python benchmarks/startup.py
 """

@@ -18,7 +18,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from undiffuse.data.captions import words_of
+from undiffuse.data.captions import content_words
 from undiffuse.data.shards import find_shards, read_shards
 from undiffuse.data.split import unit_hash
 
@@ -73,7 +73,8 @@ def main() -> None:
     data, icons, emojilib, cldr = (Path(argument) for argument in sys.argv[1:])
     records = [s.record for s in read_shards(find_shards(data)) if not s.record.get("composite")]
     records = [record for record in records if record["group"] != "flags" and not record["tone"]]
-    captions = {w for r in records for text in (r["name"], *r["keywords"]) for w in words_of(text)}
+    texts = [text for record in records for text in (record["name"], *record["keywords"])]
+    captions = {word for text in texts for word in content_words(text)}
     first, kind, above = wordnet()
     below = defaultdict(set)
     for synset, parents in above.items():

@@ -4,7 +4,7 @@ python examples/clip_directions.py
 """
 
 import undiffuse
-from undiffuse.explore.space import Space
+from undiffuse.explore.space import Space, default_cache_folder
 
 EXPRESSIONS = (
     "man wearing turban - man",
@@ -15,10 +15,10 @@ EXPRESSIONS = (
 
 def main() -> None:
     model = undiffuse.load()
-    space = Space(model.clip)
+    space = Space(model.clip, default_cache_folder())
     for expression in EXPRESSIONS:
         vector = space.vector(expression)  # (512,), unit length
-        words = ", ".join(f"{w.text} {w.cosine:.2f}" for w in space.words(vector, 5))
+        words = ", ".join(f"{w.text} {w.cosine:.2f}" for w in space.nearest_words(vector, 5))
         print(f"{expression}  ->  {words}")
     hat = space.vector("man wearing turban - man")
     print("similarity with 'turban':", round(float(hat @ space.vector("turban")), 2))

@@ -2,15 +2,18 @@
 program, called as a person calls it.
 """
 
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from undiffuse.cli.main import main
-from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, byte_letters
+from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, bytes_to_unicode
 from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
 from undiffuse.runtime.weights import read_weights
 
@@ -21,12 +24,18 @@ CLIP = ClipConfig(
 CODEC = CodecConfig(widths=(8, 16, 16))
 LATENT = DenoiserConfig(width=48, depth=2, heads=2)
 
+# `pytest tests/cli/test_hostile.py --hypothesis-profile=hostile` makes 2,000 calls.
+settings.register_profile("hostile", max_examples=2000)
+
+# Threads that wait for each other sleep: other processes on the machine may need the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 Run = Callable[..., tuple[int, list[str], str]]
 
 
 def byte_tokenizer(context: int = CLIP.context) -> Tokenizer:
     """A token for each byte: long texts are soon too long."""
-    letters = list(byte_letters().values())
+    letters = list(bytes_to_unicode().values())
     tokens = [START, END, *letters, *(letter + END_OF_WORD for letter in letters)]
     return Tokenizer({token: number for number, token in enumerate(tokens)}, [], context)
 
@@ -35,12 +44,12 @@ def write_part(folder: Path, kind: str, config: Any, seed: int = 0, **meta: Any)
     """KIND.safetensors with random weights; returns its hash."""
     torch = pytest.importorskip("torch")
     from undiffuse.runtime.weights import write_weights
-    from undiffuse.training.latent_cache import KINDS
+    from undiffuse.training.model_io import MODEL_CLASSES
 
     tensors = {}
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
-        for name, parameter in KINDS[kind][0](config).named_parameters():
+        for name, parameter in MODEL_CLASSES[kind][0](config).named_parameters():
             if not parameter.any():  # layers that begin at zero would hide what is behind them
                 parameter.normal_(std=0.05)
             tensors[name] = parameter.numpy()
@@ -52,13 +61,27 @@ def write_part(folder: Path, kind: str, config: Any, seed: int = 0, **meta: Any)
 
 def write_model(folder: Path, denoiser: DenoiserConfig, **meta: Any) -> Path:
     """A whole model; `meta` is for the denoiser's file."""
-    from undiffuse.training.onnx_export import write_graphs
+    from undiffuse.training.onnx_export import export_onnx
 
     hashes = {"clip": write_part(folder, "clip", CLIP)}
     write_part(folder, "codec", CODEC)
     hashes["codec"] = read_weights(folder / "codec.safetensors", "codec").encoder
     write_part(folder, "denoiser", denoiser, **{**hashes, **meta})
-    write_graphs(folder, folder)
+    export_onnx(folder, folder)
+    return folder
+
+
+def write_variant(folder: Path, model: Path, denoiser: DenoiserConfig, **meta: Any) -> Path:
+    """A copy of a whole model with another denoiser."""
+    from undiffuse.runtime.session import graph_file
+    from undiffuse.training.onnx_export import build_graph
+
+    shutil.copytree(model, folder)
+    hashes = {"clip": read_weights(folder / "clip.safetensors", "clip").hash}
+    hashes["codec"] = read_weights(folder / "codec.safetensors", "codec").encoder
+    write_part(folder, "denoiser", denoiser, **{**hashes, **meta})
+    graph = build_graph("denoiser", denoiser).SerializeToString()
+    graph_file(folder, "denoiser").write_bytes(graph)
     return folder
 
 

@@ -23,14 +23,14 @@ def originals() -> tuple[Sample, ...]:
 
 @cache
 def pictures() -> PictureSet:
-    return PictureSet.of(samples())
+    return PictureSet.from_samples(samples())
 
 
 @cache
 def tokenizer(size: int = 900) -> Tokenizer:
     """Learned from the names and keywords: some 390 merges over the 512 letters."""
-    from undiffuse.training.bpe import learn
+    from undiffuse.training.bpe import train_bpe
 
     records = [sample.record for sample in originals()]
     texts = [text for record in records for text in (record["name"], *record["keywords"])]
-    return learn(texts, size, context=16)
+    return train_bpe(texts, size, context=16)

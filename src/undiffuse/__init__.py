@@ -1,4 +1,4 @@
-"""undiffuse pulls pictures out of noise.
+"""undiffuse draws pictures from text: CLIP, diffusion and steering.
 
 `undiffuse.load().generate("a red apple", seed=7)[0].save("apple.png")` draws one.
 """
@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from undiffuse.config import DrawConfig
     from undiffuse.errors import UserError
-    from undiffuse.pipeline import Look, Picture, TextToImage, load
+    from undiffuse.pipeline import Picture, Preview, TextToImage, load
 
 __version__ = "0.1.0"
-__all__ = ["DrawConfig", "Look", "Picture", "TextToImage", "UserError", "__version__", "load"]
+__all__ = ["DrawConfig", "Picture", "Preview", "TextToImage", "UserError", "__version__", "load"]
 
-_HOMES = {"DrawConfig": "config", "UserError": "errors"}
+_MODULES = {"DrawConfig": "config", "UserError": "errors"}
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when first asked for: `import undiffuse` costs nothing."""
+    """Imports a public name at its first use, so that `import undiffuse` is fast."""
+    if name == "Look":
+        import warnings
+
+        warnings.warn("undiffuse.Look is deprecated, use Preview", FutureWarning, stacklevel=2)
+        name = "Preview"
     if name not in __all__:
         raise AttributeError(f"module 'undiffuse' has no attribute {name!r}")
-    return getattr(import_module(f"undiffuse.{_HOMES.get(name, 'pipeline')}"), name)
+    return getattr(import_module(f"undiffuse.{_MODULES.get(name, 'pipeline')}"), name)
 
 
 def __dir__() -> list[str]:

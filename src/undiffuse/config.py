@@ -1,4 +1,4 @@
-"""Configuration: one flat frozen dataclass per thing, and the presets, one row each."""
+"""Configuration: a frozen dataclass for each network and for drawing, and the presets."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -6,74 +6,81 @@ from typing import Any, TypeVar
 
 from undiffuse.errors import UserError
 
-SIDE = 64  # pixels
-EMBED = 512  # the shared space of pictures and text
+IMAGE_SIZE = 64  # height and width in pixels
+EMBED_DIM = 512  # dimensions of CLIP's embedding space
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Two encoders and one space. `tower`: "transformer" over 16 tokens, or "conv" throughout."""
+    """CLIP's two encoders. `tower`: the image encoder, a "transformer" over 16 tokens or "conv"."""
 
     tower: str = "transformer"
     image_width: int = 256
     image_depth: int = 4
     image_heads: int = 4
     vocabulary: int = 12288
-    token_width: int = 96  # token vectors are stored this wide and widened by one matrix
+    token_width: int = 96  # token embeddings have this width; a matrix projects them to text_width
     text_width: int = 256
     text_depth: int = 3
     text_heads: int = 4
-    context: int = 32  # tokens, start and end included
+    context: int = 32  # maximum number of tokens, including start and end
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """Pixels to latents and back. `widths`: channels at 32x32, 16x16 and 8x8."""
+    """The autoencoder. `patch` x `patch` pixels become one position; `widths`: the channels there
+    and after each halving but the last, which gives `side` = image_size / patch / 2^len(widths).
+    """
 
     channels: int = 64
     side: int = 4
-    widths: tuple[int, int, int] = (48, 96, 176)
-    latent_noise: float = 0.2  # the most that is added to latents while training
-    flat: float = 0.16  # differences of tone that are smoothed away after decoding; 0: none
+    widths: tuple[int, ...] = (48, 96, 176)
+    latent_noise: float = 0.2  # maximum noise level added to the latents in training
+    flat: float = 0.16  # tone of the bilateral filter that follows the decoder; 0 is off
     seed: int = 0
+    image_size: int = IMAGE_SIZE
+    image_channels: int = 3  # 4: RGB premultiplied by alpha, and alpha
+    patch: int = 2
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """The denoising network, what it draws on and what it predicts."""
+    """The denoising network: shape of the latents, size, prediction target and schedule."""
 
     channels: int = 64
     side: int = 4
     width: int = 288
     depth: int = 8
     heads: int = 6
-    context: int = 4  # tokens made of the CLIP vector, beside the picture's
+    context: int = 4  # tokens projected from the CLIP vector
     target: str = "x0"
     schedule: str = "linear"
     seed: int = 0
+    embed: int = EMBED_DIM  # dimensions of the CLIP vector
 
 
-STYLES = ("noto", "twemoji", "fluent", "flat", "emojione", "blob")  # the families trained on
+STYLES = ("noto", "twemoji", "fluent", "flat", "emojione", "blob")  # of the shipped model
 
 
 @dataclass(frozen=True)
 class DrawConfig:
-    """How a picture is drawn, where nothing else is asked for.
+    """Default settings for drawing.
 
-    Chosen by `undiffuse evaluate sweep` on the model of 2.67 hours: of 120 held-out cells the judge
-    finds 71% first and 89% among its first five, and no setting that was tried finds more (LOG.md).
+    Chosen by `undiffuse evaluate sweep` on the model trained for 2.67 hours: on 120 held-out
+    (concept, style) pairs the judge has 71% top-1 and 89% top-5 accuracy, the highest of all
+    settings tried (docs/log).
     """
 
     sampler: str = "dpmpp_2m"
     steps: int = 20
     guidance: float = 4.0
-    band_low: float = 0.0  # guidance acts at noise levels in this band
+    band_low: float = 0.0  # guidance is on at noise levels from band_low to band_high
     band_high: float = 1.0
-    shift: float = 1.5  # above 1: more of the steps near noise
-    style: str = "twemoji"  # for a prompt that names no family; "" for none
-    # Where a style is asked for, the vector gets this much more of what the style adds to it below
-    # this level of noise: how a thing looks is decided late, and earlier it costs the thing.
+    shift: float = 1.5  # above 1, more of the steps are at high noise levels
+    style: str = "twemoji"  # added to a prompt that names no style; "" adds none
+    # At noise levels below style_below, what a requested style adds to the vector is multiplied by
+    # 1 + style_strength. The style is decided late; at higher levels this costs content.
     style_strength: float = 1.5
     style_below: float = 0.6
 
@@ -82,23 +89,26 @@ PRESETS: dict[str, dict[str, Any]] = {
     "clip": {"clip": ClipConfig()},
     "codec": {"codec": CodecConfig()},
     "denoiser": {"denoiser": DenoiserConfig()},
-    # Another architecture and another seed: what it sees is not what the steering CLIP sees.
+    # The judge evaluates the other CLIP's pictures, so its architecture and seed differ.
     "judge": {"clip": ClipConfig(tower="conv", image_depth=3, seed=1)},
 }
 
 Config = TypeVar("Config")
+# Settings that version 0.1 did not have, with the values that its files imply. They are not
+# written at these values, so that files and graphs of that version stay valid.
+IMPLIED = {"image_size": IMAGE_SIZE, "image_channels": 3, "patch": 2, "embed": EMBED_DIM}
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The configuration as plain data, for a weight file's metadata."""
+    """The configuration as JSON data, for a weight file's metadata."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return plain
+    return {name: value for name, value in plain.items() if IMPLIED.get(name) != value}
 
 
 def from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
-    """The configuration back from plain data. Raises UserError on a name it doesn't know."""
+    """The configuration from `to_dict`'s data. Raises UserError for an unknown setting."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in known:
-            raise UserError(f"{kind.__name__} has no setting {name!r}: a newer file?")
+            raise UserError(f"{kind.__name__} has no setting {name!r}: update undiffuse to read it")
     return kind(**values)

@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from tests.sample import originals
+from undiffuse.cli.explore import open_space, read_index
 from undiffuse.cli.main import cli
-from undiffuse.errors import UserError
+from undiffuse.errors import UserError, explain
 from undiffuse.explore.space import caption_words
 
 
@@ -32,21 +33,22 @@ def names_of(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.png"))
 
 
-def test_search_by_words(folder: Path, tmp_path: Path) -> None:
-    names = names_of(folder)
-    first = 0
-    for name in names:
-        result = run("search", name, folder, "-n", "3", "--json")
-        assert result.exit_code == 0
-        first += json.loads(result.stdout)[0]["path"] == f"{name}.png"
-    assert first >= 0.8 * len(names)
-    sheet = tmp_path / "sheet.png"
-    said = run("search", names[0], folder, "-n", "3", "--sheet", sheet).stdout
-    assert len(said.splitlines()) == 3
+def test_search_finds_images_by_their_names(folder: Path) -> None:
+    names, space = names_of(folder), open_space(None, None, 2)
+    index = read_index(space, folder, None)
+    found = [index.search(space.vector(name), 1)[0].path for name in names]
+    assert np.mean([path == f"{name}.png" for path, name in zip(found, names, strict=True)]) >= 0.8
+
+
+def test_search_prints_paths_or_json_and_writes_a_sheet(folder: Path, tmp_path: Path) -> None:
+    name, sheet = names_of(folder)[0], tmp_path / "sheet.png"
+    hits = json.loads(run("search", name, folder, "-n", "3", "--json").stdout)
+    lines = run("search", name, folder, "-n", "3", "--sheet", sheet).stdout.splitlines()
+    assert [line.split("  ")[-1] for line in lines] == [str(folder / hit["path"]) for hit in hits]
     assert Image.open(sheet).size[0] > 128
 
 
-def test_search_by_a_picture(folder: Path) -> None:
+def test_search_by_an_image(folder: Path) -> None:
     name = names_of(folder)[0]
     for args in (("--like", folder / f"{name}.png", folder), (folder / f"{name}.png", folder)):
         best = json.loads(run("search", *args, "--json").stdout)[0]
@@ -54,27 +56,27 @@ def test_search_by_a_picture(folder: Path) -> None:
         assert best["cosine"] == pytest.approx(1, abs=1e-4)
 
 
-def test_an_empty_folder_and_missing_arguments(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no picture in"):
+def test_an_empty_folder_and_missing_arguments_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no images"):
         run("search", "cat", tmp_path)
     with pytest.raises(UserError, match="is no folder"):
         run("search", "cat", tmp_path / "nowhere")
-    with pytest.raises(UserError, match="search what, and where"):
+    with pytest.raises(UserError, match="search needs a query and a folder"):
         run("search", "cat")
     with pytest.raises(UserError, match="the query is empty"):
         run("search", " ", tmp_path)
 
 
-def test_bad_pictures_are_counted(folder: Path, tmp_path: Path) -> None:
+def test_images_that_can_not_be_read_are_named_and_counted(tmp_path: Path) -> None:
     Image.new("RGB", (5, 5), "red").save(tmp_path / "good.png")
     (tmp_path / "bäd.png").write_text("no")
     result = run("search", "red", tmp_path)
     assert "good.png" in result.stdout
-    assert "1 pictures were left out" in result.stderr
-    assert "bäd.png" in result.stderr
+    assert "1 images were left out" in result.stderr
+    assert f"left out: {tmp_path / 'bäd.png'} is no image in a known format" in result.stderr
 
 
-def test_classify(folder: Path, tmp_path: Path) -> None:
+def test_classify_prints_the_best_label_of_each_image(folder: Path, tmp_path: Path) -> None:
     name = next(name for name in names_of(folder) if "face" in name)
     rows = json.loads(
         run("classify", folder / f"{name}.png", "--labels", "face, car", "--json",
@@ -83,7 +85,7 @@ def test_classify(folder: Path, tmp_path: Path) -> None:
     assert rows[0]["label"] == "face"
     assert rows[0]["cosines"]["face"] > rows[0]["cosines"]["car"]
     missing = tmp_path / "nope.png"
-    with pytest.raises(UserError, match="1 of 2 pictures could not be read"):
+    with pytest.raises(UserError, match="1 of 2 images could not be read"):
         run("classify", folder / f"{name}.png", missing, "--labels", "face,car")
     for labels in ("face", "face,face", "face,,car"):
         with pytest.raises(UserError, match="two or more, all different"):
@@ -92,7 +94,7 @@ def test_classify(folder: Path, tmp_path: Path) -> None:
         run("classify", folder / f"{name}.png", "--labels", "a,b", "--template", "x")
 
 
-def test_similarity() -> None:
+def test_similarity_is_a_cosine() -> None:
     assert float(run("similarity", "a cat", "a cat").stdout) == pytest.approx(1, abs=1e-4)
     assert float(run("similarity", "cat", "kitten").stdout) > float(
         run("similarity", "cat", "aeroplane").stdout
@@ -101,11 +103,27 @@ def test_similarity() -> None:
         run("similarity", "", "cat")
 
 
-def test_space_reads_a_difference_in_words(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def few_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small vocabulary, and an empty cache: encoding all words takes seconds."""
+    words = sorted({*caption_words()[::20], "king", "man", "queen", "turban", "woman"})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for again in (False, True):  # the second time from what was kept
+    monkeypatch.setattr("undiffuse.explore.space.caption_words", lambda: words)
+
+
+@pytest.mark.usefixtures("few_words")
+def test_space_leaves_the_words_of_the_query_out() -> None:
+    def words(*options: str) -> list[str]:
+        answer = run("space", "King - man + woman", "-n", "5", "--json", *options).stdout
+        return [row["word"] for row in json.loads(answer)["words"]]
+
+    assert not {"king", "man", "woman"} & set(words())
+    assert "king" in words("--keep-query-words")
+
+
+@pytest.mark.usefixtures("few_words")
+def test_space_names_a_difference_of_two_texts(folder: Path, tmp_path: Path) -> None:
+    for again in (False, True):  # the second time from the cache
         result = run("space", "man wearing turban - man", "-n", "5", "--json")
         words = json.loads(result.stdout)["words"]
         assert words[0]["word"] == "turban"
@@ -115,11 +133,11 @@ def test_space_reads_a_difference_in_words(
         if not again:
             kept.write_bytes(kept.read_bytes()[:99])
     assert "turban" in run("space", "man wearing turban - man", "--pictures", folder).stdout
-    with pytest.raises(UserError, match="nothing is left of"):
+    with pytest.raises(UserError, match="has no direction"):
         run("space", "cat - cat")
 
 
-def test_caption_words() -> None:
+def test_caption_words_are_those_of_the_training_captions() -> None:
     words = caption_words()
     assert words == sorted(set(words))
     seen = {word for s in originals() for word in s.record["name"].split() if word.isalpha()}
@@ -136,16 +154,16 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_pretrained_clip(
-    pretrained: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_words")
+def test_every_command_works_with_a_pretrained_clip(
+    pretrained: Path, folder: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("undiffuse.explore.space.caption_words", lambda: caption_words()[::20])
     hat, other = (folder / f"{name}.png" for name in names_of(folder)[:2])
     clip = ("--clip", pretrained)
     index = ("--index", tmp_path / "index.safetensors")
     assert float(run("similarity", "a cat", "a cat", *clip).stdout) == pytest.approx(1, abs=1e-4)
-    for again in (False, True):  # the second time from what was kept
+    for again in (False, True):  # the second time from the cache
         said = run("space", f"{hat} - {other}", "--json", *clip)
         assert len(json.loads(said.stdout)["words"]) == 10
         (kept,) = (tmp_path / "undiffuse").iterdir()
@@ -161,13 +179,14 @@ def test_a_pretrained_clip(
     assert page.stat().st_size > 10_000
 
 
-def test_a_clip_that_can_not_be_used(
+def test_a_clip_that_can_not_be_used_is_refused(
     pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="two CLIPs: give one"):
         run("similarity", "a", "b", "--clip", pretrained, "--model", tmp_path)
     with pytest.raises(UserError, match="has no CLIP in it"):
         run("similarity", "a", "b", "--clip", tmp_path)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"needs torch to run: pip install 'undiffuse\[train\]'"):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
         run("similarity", "a", "b", "--clip", pretrained)
+    assert explain(caught.value) == "this needs transformers: pip install 'undiffuse[pretrained]'"

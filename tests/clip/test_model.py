@@ -1,4 +1,4 @@
-"""CLIP's encoders and losses, against the two lines that they are."""
+"""CLIP's encoders and losses."""
 
 import math
 
@@ -12,14 +12,14 @@ from tests.training.tiny import CLIP
 from undiffuse.clip.loss import contrastive_loss, difference_loss
 from undiffuse.clip.model import LOGIT_SCALE_MAX, Clip
 from undiffuse.config import PRESETS, ClipConfig
-from undiffuse.training.augment import moved, to_float
+from undiffuse.training.augment import random_affine, to_float
 
 TEXTS = ["", "a", "red apple", "a man with a hat", "a cat face in noto style"]
 TOWERS = ["transformer", "conv"]
 
 
 def make(config: ClipConfig = CLIP) -> Clip:
-    """Random weights everywhere, also where training starts with zeros or ones."""
+    """Random weights, also where the initial ones are constant."""
     torch.manual_seed(3)
     model = Clip(config)
     with torch.no_grad():
@@ -39,7 +39,7 @@ def batch(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_one_match_a_row_is_clips_own_loss(dtype: torch.dtype) -> None:
+def test_one_match_per_row_is_the_loss_of_the_paper(dtype: torch.dtype) -> None:
     image, text = batch(2, 16, 512).to(dtype)
     logits = 20.0 * text @ image.T
     own = (
@@ -50,8 +50,8 @@ def test_one_match_a_row_is_clips_own_loss(dtype: torch.dtype) -> None:
     ).item() == (pytest.approx(own.item(), rel=1e-6))
 
 
-def test_more_matches_are_shared_evenly() -> None:
-    """Rows against the definition, written out in loops."""
+def test_several_matches_have_equal_weight() -> None:
+    """Compared with the definition in loops."""
     image, text = batch(2, 7, 512).double()
     fits = torch.rand(7, 7, generator=torch.Generator().manual_seed(1)) < 0.3
     fits |= torch.eye(7) > 0
@@ -65,8 +65,8 @@ def test_more_matches_are_shared_evenly() -> None:
     assert found.item() == pytest.approx(np.mean(losses), rel=1e-6)
 
 
-def test_a_model_that_knows_nothing_sits_at_ln_batch() -> None:
-    """Whatever fits what: that is what training compares with to say so."""
+def test_equal_vectors_have_the_loss_ln_batch() -> None:
+    """For any matches; training warns at this value."""
     same = torch.ones(12, 512) / 512**0.5
     fits = (torch.eye(12) > 0) | (torch.arange(12) % 3 == 0)
     assert contrastive_loss(same, same, fits, torch.tensor(14.0)).item() == (
@@ -74,7 +74,7 @@ def test_a_model_that_knows_nothing_sits_at_ln_batch() -> None:
     )
 
 
-def test_difference_loss_is_cross_entropy_over_directions() -> None:
+def test_the_difference_loss_is_cross_entropy_of_directions() -> None:
     without, with_ = batch(2, 6, 512)
     words = batch(9, 512)
     which = torch.tensor([0, 3, 3, 8, 1, 2])
@@ -113,7 +113,7 @@ def test_vectors_do_not_depend_on_the_batch(tower: str) -> None:
 
 
 @pytest.mark.parametrize("tower", TOWERS)
-def test_unit_length(tower: str) -> None:
+def test_vectors_have_unit_length(tower: str) -> None:
     model = make(ClipConfig(**{**vars(CLIP), "tower": tower}))
     with torch.inference_mode():
         images = model.encode_image(to_float(pictures().pictures[:20]))
@@ -124,12 +124,12 @@ def test_unit_length(tower: str) -> None:
         assert len(torch.unique(vectors, dim=0)) == len(vectors)
 
 
-def test_order_of_words_matters() -> None:
+def test_the_order_of_words_matters() -> None:
     one, other = embed(make(), ["cat beside man", "man beside cat"])
     assert not torch.allclose(one, other, atol=1e-3)
 
 
-def test_logit_scale() -> None:
+def test_the_logit_scale_is_bounded() -> None:
     model = Clip(CLIP)
     assert model.logit_scale.item() == pytest.approx(1 / 0.07, rel=1e-6)
     with torch.no_grad():
@@ -137,24 +137,24 @@ def test_logit_scale() -> None:
     assert model.logit_scale.item() == LOGIT_SCALE_MAX
 
 
-def test_seed_alone_decides_the_first_weights() -> None:
+def test_initial_weights_depend_on_the_seed_alone() -> None:
     one, other = make(), make()
     for first, second in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(first, second)
 
 
-def test_moved_by_nothing_is_the_picture() -> None:
+def test_an_affine_of_amount_0_is_the_identity() -> None:
     seen = to_float(pictures().pictures[:6])
-    still = moved(seen, np.random.Generator(np.random.Philox(0)), amount=0.0)
+    still = random_affine(seen, np.random.Generator(np.random.Philox(0)), amount=0.0)
     assert torch.allclose(still, seen, atol=1e-5)
 
 
-def test_moved_keeps_ground_white_and_range() -> None:
+def test_a_random_affine_keeps_the_background_white() -> None:
     seen = to_float(pictures().pictures)
-    after = moved(seen, np.random.Generator(np.random.Philox(0)))
+    after = random_affine(seen, np.random.Generator(np.random.Philox(0)))
     assert after.min() >= -1.0001
     assert after.max() <= 1.0001
     white = torch.ones(5, 3, 64, 64)
-    assert torch.allclose(moved(white, np.random.Generator(np.random.Philox(0))), white)
+    assert torch.allclose(random_affine(white, np.random.Generator(np.random.Philox(0))), white)
     change = (after - seen).abs().mean((1, 2, 3))
     assert 0.02 < change.mean() < 0.5

@@ -1,4 +1,4 @@
-"""Archives for the tests of shards: good ones, and ones with strange members."""
+"""Tar archives for the tests of shards, valid and invalid."""
 
 import io
 import tarfile
@@ -63,7 +63,7 @@ def archive(path: Path, *members: tuple[str, bytes] | tuple[str, bytes, bytes], 
 
 def read(*paths: Path, share: float = 1.0) -> tuple[list[Sample], list[tuple[str, str]]]:
     bad: list[tuple[str, str]] = []
-    samples = read_shards(paths, on_bad=lambda *told: bad.append(told), max_bad_share=share)
+    samples = read_shards(paths, on_bad=lambda *report: bad.append(report), max_bad_share=share)
     return list(samples), bad
 
 

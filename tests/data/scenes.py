@@ -1,4 +1,4 @@
-"""Scenes of shapes that the tests know, and ways to spoil a picture of them."""
+"""Known scenes of shapes, and ways to degrade their pictures."""
 
 from functools import cache
 from itertools import product
@@ -6,10 +6,10 @@ from itertools import product
 import numpy as np
 from PIL import Image, ImageFilter
 
-from undiffuse.data.shapes import COLOURS, SHAPES, SIZES, Scene, Thing, draw_scene, scene_at
+from undiffuse.data.shapes import COLORS, SHAPES, SIZES, Scene, SceneObject, draw_scene, scene_at
 
-COUNT = 200
-KINDS = list(product(COLOURS, SHAPES, SIZES))
+COUNT = 120
+KINDS = list(product(COLORS, SHAPES, SIZES))
 
 
 @cache
@@ -43,10 +43,10 @@ def halved(picture: np.ndarray) -> np.ndarray:
     return np.array(Image.fromarray(picture).reduce(2))
 
 
-def single(colour: str = "red", shape: str = "circle", size: str = "large") -> Scene:
-    return Scene((Thing(colour, shape, size, 32.0, 32.0),))
+def single(color: str = "red", shape: str = "circle", size: str = "large") -> Scene:
+    return Scene((SceneObject(color, shape, size, 32.0, 32.0),))
 
 
 def pair(relation: str = "left of") -> Scene:
-    first = Thing("red", "circle", "small", 20.0, 32.0)
-    return Scene((first, Thing("blue", "star", "large", 46.0, 32.0)), relation)
+    first = SceneObject("red", "circle", "small", 20.0, 32.0)
+    return Scene((first, SceneObject("blue", "star", "large", 46.0, 32.0)), relation)

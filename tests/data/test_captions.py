@@ -1,79 +1,89 @@
-"""Captions, and which pictures each is true of."""
+"""Generated captions, and which pictures each describes."""
 
 import numpy as np
 import pytest
 from numpy.random import Generator, Philox
 
 from tests.sample import pictures
-from undiffuse.data.captions import Caption, FactTable, caption, facts, style, words_of
+from undiffuse.data.captions import (
+    Caption,
+    CaptionMatcher,
+    add_style,
+    content_words,
+    random_caption,
+    record_words,
+)
 from undiffuse.data.emoji_names import TONES
-from undiffuse.data.emoji_sets import TRAINED
+from undiffuse.data.emoji_sets import TRAINED_STYLES
 
 RECORDS = pictures().records
-TABLE = FactTable(RECORDS)
+MATCHER = CaptionMatcher(RECORDS)
 EVERY = np.arange(len(RECORDS))
 
 
-def fitting(concept: str, *words: str) -> list[dict]:
-    """The records that a caption fits."""
-    fits = TABLE.fits([Caption("", concept, frozenset(words))], EVERY)[0]
+def described(concept: str, *words: str) -> list[dict]:
+    """The records that a caption describes."""
+    fits = MATCHER.matches([Caption("", concept, frozenset(words))], EVERY)[0]
     return [RECORDS[row] for row in EVERY[fits]]
 
 
 def drawn(record: dict, count: int = 400, **how: float) -> list[Caption]:
-    return [caption(record, Generator(Philox(key=[7, k])), **how) for k in range(count)]
+    return [random_caption(record, Generator(Philox(key=[7, k])), **how) for k in range(count)]
 
 
-def test_no_family_fits_the_concept_in_every_family() -> None:
-    found = fitting("1f34e")
+def test_a_caption_without_a_style_describes_every_style() -> None:
+    found = described("1f34e")
     assert {record["name"] for record in found} == {"red apple"}
-    assert sorted(record["family"] for record in found) == sorted(TRAINED)
+    assert sorted(record["family"] for record in found) == sorted(TRAINED_STYLES)
 
 
-@pytest.mark.parametrize("family", TRAINED)
-def test_one_family_fits_that_alone(family: str) -> None:
-    assert [(r["name"], r["family"]) for r in fitting("1f34e", family)] == [("red apple", family)]
+def test_a_caption_with_a_style_describes_only_that_style() -> None:
+    for style in TRAINED_STYLES:
+        found = described("1f34e", style)
+        assert [(r["name"], r["family"]) for r in found] == [("red apple", style)]
 
 
-def test_a_tone_fits_that_alone() -> None:
-    assert {record["tone"] for record in fitting("1f468")} == {
+def test_a_caption_with_a_skin_tone_describes_only_that_tone() -> None:
+    assert {record["tone"] for record in described("1f468")} == {
         "", "light skin tone", "dark skin tone",
     }  # fmt: skip
-    assert {record["tone"] for record in fitting("1f468", "dark", "skin", "tone")} == {
+    assert {record["tone"] for record in described("1f468", "dark", "skin", "tone")} == {
         "dark skin tone"
     }
 
 
-def test_keywords_fit_by_inclusion() -> None:
-    found = fitting("", "apple")
+def test_keywords_describe_every_picture_that_has_them() -> None:
+    found = described("", "apple")
     assert len({record["name"] for record in found}) > 1  # red and green, and a juice of it
     for record in RECORDS:
-        assert (record in found) == ("apple" in facts(record))
-    assert not fitting("", "apple", "man")
+        assert (record in found) == ("apple" in record_words(record))
+    assert not described("", "apple", "man")
 
 
-def test_a_word_that_no_picture_has_fits_none() -> None:
-    assert fitting("", "locomotive") == []
-    assert fitting("1f34e", "locomotive") == []
+def test_a_word_that_no_picture_has_describes_none() -> None:
+    assert described("", "locomotive") == []
+    assert described("1f34e", "locomotive") == []
 
 
-def test_pictures_are_rows() -> None:
+def test_matches_are_in_the_order_of_the_rows() -> None:
     rows = EVERY[::-3]
     captions = [Caption("", r["concept"], frozenset()) for r in RECORDS[:40]]
-    assert np.array_equal(TABLE.fits(captions, rows), TABLE.fits(captions, EVERY)[:, rows])
+    assert np.array_equal(
+        MATCHER.matches(captions, rows), MATCHER.matches(captions, EVERY)[:, rows]
+    )
 
 
-def test_a_caption_fits_its_own_picture() -> None:
+def test_a_caption_describes_its_own_picture() -> None:
     for row, record in enumerate(RECORDS):
         captions = drawn(record, 20)
-        assert TABLE.fits(captions, np.array([row])).all(), record["name"]
+        assert MATCHER.matches(captions, np.array([row])).all(), record["name"]
 
 
-def test_same_generator_same_caption() -> None:
+def test_the_same_generator_gives_the_same_captions() -> None:
     assert drawn(RECORDS[0], 50) == drawn(RECORDS[0], 50)
 
 
-def test_what_captions_say() -> None:
+def test_captions_combine_name_keywords_article_and_style() -> None:
     record = next(r for r in RECORDS if r["name"] == "red apple" and r["family"] == "noto")
     captions = drawn(record, 1000)
     texts = {one.text for one in captions}
@@ -90,42 +100,43 @@ def test_what_captions_say() -> None:
     assert not any("noto" in one.words for one in captions if one not in styled)
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (1.0, 100)])
-def test_share_of_captions_that_name_the_family(share: float, count: int) -> None:
+def test_the_style_probability_decides_how_many_captions_name_the_style() -> None:
     record = next(r for r in RECORDS if r["name"] == "red apple" and r["family"] == "blob")
-    assert sum("blob" in one.text for one in drawn(record, 100, styled_share=share)) == count
+    for probability, count in ((0.0, 0), (1.0, 100)):
+        captions = drawn(record, 100, style_probability=probability)
+        assert sum("blob" in one.text for one in captions) == count
 
 
-def test_tones_are_said_and_asked_for() -> None:
+def test_three_of_four_captions_name_and_require_the_skin_tone() -> None:
     record = next(r for r in RECORDS if r["name"] == "man cook" and r["tone"] == TONES[5])
     captions = drawn(record)
-    said = ["dark skin tone" in one.text for one in captions]
-    assert np.mean(said) == pytest.approx(0.75, abs=0.08)
+    named = ["dark skin tone" in one.text for one in captions]
+    assert np.mean(named) == pytest.approx(0.75, abs=0.08)
     for one in captions:
         if "dark skin tone" in one.text:
             assert {"dark", "skin", "tone"} <= one.words
 
 
-def test_flag_without_keywords_or_colour() -> None:
+def test_a_record_without_keywords_or_color_gives_its_name() -> None:
     record = {**RECORDS[0], "keywords": [], "colour": "", "tone": ""}
-    for one in drawn(record, 100, styled_share=0.0):
+    for one in drawn(record, 100, style_probability=0.0):
         assert record["name"] in one.text
 
 
-def test_ways_to_name_a_style() -> None:
-    ways = {style("red apple", "flat", Generator(Philox(key=[0, k]))) for k in range(50)}
+def test_a_style_is_added_in_four_ways() -> None:
+    ways = {add_style("red apple", "flat", Generator(Philox(key=[0, k]))) for k in range(50)}
     assert ways == {
         "red apple in flat style", "red apple, flat style", "red apple flat", "flat red apple",
     }  # fmt: skip
 
 
-def test_words() -> None:
-    assert words_of("A picture of the Man's hat, in noto style") == ["man's", "hat", "noto"]
-    assert words_of("") == []
+def test_content_words_leave_out_stop_words() -> None:
+    assert content_words("A picture of the Man's hat, in noto style") == ["man's", "hat", "noto"]
+    assert content_words("") == []
     record = {
         "name": "man cook", "keywords": ["chef", "kitchen"], "family": "noto",
         "tone": "dark skin tone", "colour": "white",
     }  # fmt: skip
-    assert facts(record) == {
+    assert record_words(record) == {
         "man", "cook", "chef", "kitchen", "noto", "dark", "skin", "tone", "white",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The commands that build data sets."""
+"""The commands that build data sets, from end to end."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.sample import FOLDER
 from undiffuse.cli.data import command as data_command
 from undiffuse.cli.train import command as train_command
-from undiffuse.data.shards import Sample, find_shards, read_shards
+from undiffuse.data.shards import find_shards, read_shards
 from undiffuse.errors import UserError
 
 EAGER = ["--eager", "--threads", "1"]
@@ -19,7 +18,7 @@ def invoke(*args: str | Path) -> Result:
     return CliRunner().invoke(data_command, [str(arg) for arg in args], catch_exceptions=False)
 
 
-def test_shapes(tmp_path: Path) -> None:
+def test_shapes_are_written_the_same_each_time(tmp_path: Path) -> None:
     result = invoke("shapes", "-o", tmp_path, "--count", "7", "--seed", "3")
     assert result.output.strip() == str(tmp_path)
     samples = list(read_shards(find_shards(tmp_path)))
@@ -30,38 +29,29 @@ def test_shapes(tmp_path: Path) -> None:
     assert invoke("shapes", "-o", tmp_path, "--count", "0").exit_code == 2
 
 
-def test_training_on_shapes_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_training_on_shapes_names_the_missing_field(tmp_path: Path) -> None:
     invoke("shapes", "-o", tmp_path / "data", "--count", "3")
     args = ["codec", "--data", tmp_path / "data", "-o", tmp_path / "out", *EAGER]
     with pytest.raises(UserError, match="record of shapes-0-0000000 has no 'keywords'"):
         CliRunner().invoke(train_command, list(map(str, args)), catch_exceptions=False)
 
 
-def test_sample(tmp_path: Path) -> None:
-    result = invoke("sample", FOLDER, "-o", tmp_path, "--count", "60")
-    assert result.exit_code == 0
-    assert "composite: 5 pictures" in result.output
-    samples: list[Sample] = list(read_shards(find_shards(tmp_path)))
-    assert 60 <= sum("composite" not in s.record for s in samples) < 80
-    with pytest.raises(UserError, match="only 254"):
-        invoke("sample", FOLDER, "-o", tmp_path, "--count", "1000")
-
-
-def test_emoji_without_packages(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds neither emojibase-data"):
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no emojibase-data"):
         invoke("emoji", "-o", tmp_path, "--packages", tmp_path)
 
 
-def test_words_without_wordnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wordnet_is_read_and_a_missing_one_named(tmp_path: Path) -> None:
     from undiffuse.data import word_vectors as words
 
     with pytest.raises(UserError, match="install Debian's wordnet-base"):
         words.read_wordnet(tmp_path)
-    lines = "  licence\n00000001 03 n 02 Apple 0 red_apple 0 000 | fruit\n"
+    lines = "  license\n00000001 03 n 02 Apple 0 red_apple 0 000 | fruit\n"
     (tmp_path / "data.noun").write_text(lines)
     (tmp_path / "index.noun").write_text("apple n 1 1 @ 1 0 00000001\n")
     assert words.read_wordnet(tmp_path) == (
         {"00000001": ["apple", "red apple"]}, {"apple": "00000001"},
     )  # fmt: skip
     assert words.synonyms(["apple", "pear"], tmp_path) == {"red apple": ["apple"]}
-    assert json.dumps(words.words_to_judge_with(["apple"], {"apple"}, {"red", "apple"}, tmp_path))
+    assert json.dumps(words.held_out_synonyms(["apple"], {"apple"}, {"red", "apple"}, tmp_path))

@@ -1,4 +1,4 @@
-"""Guidance: for each part of it, where it must do nothing and where it must act."""
+"""Guidance: for each option, where it has no effect and where it has one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,13 +27,13 @@ PULL = RNG.standard_normal((8, 32))
 
 
 class Model:
-    """A denoiser that cond pulls about, and that remembers how it was asked."""
+    """A denoiser that cond pulls about, and that records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Any, float, Any]] = []
+        self.calls: list[tuple[Any, float, Any]] = []
 
     def __call__(self, x_t: np.ndarray, t: float, cond: np.ndarray | None) -> np.ndarray:
-        self.asked.append((x_t, t, cond))
+        self.calls.append((x_t, t, cond))
         return plain(x_t, t, cond)
 
 
@@ -64,7 +64,7 @@ def test_scale_one_is_off() -> None:
 
 @oracles.few
 @given(scale=st.floats(-2.0, 10.0).filter(lambda scale: scale != 1.0))
-def test_scale_moves_away_from_the_unsteered(scale: float) -> None:
+def test_scale_moves_x0_away_from_the_unconditional_prediction(scale: float) -> None:
     model = Model()
     found = classifier_free_guidance(model, scale)(X, 0.5, COND)
     np.testing.assert_allclose(found, WITHOUT + scale * (WITH - WITHOUT), atol=1e-12)
@@ -73,27 +73,27 @@ def test_scale_moves_away_from_the_unsteered(scale: float) -> None:
 def test_both_come_from_one_batch_with_the_steered_first() -> None:
     model = Model()
     classifier_free_guidance(model, 3.0)(X, 0.5, COND)
-    ((x_t, t, cond),) = model.asked
+    ((x_t, t, cond),) = model.calls
     assert t == 0.5
     assert np.array_equal(x_t, np.concatenate([X, X]))
     assert np.array_equal(cond, np.concatenate([COND, NONE]))
 
 
-def test_scale_zero_forgets_the_cond() -> None:
+def test_scale_zero_is_the_unconditional_prediction() -> None:
     np.testing.assert_allclose(
         classifier_free_guidance(plain, 0.0)(X, 0.5, COND), WITHOUT, atol=1e-12
     )
 
 
-def test_nothing_to_steer_by_is_left_alone() -> None:
+def test_without_cond_and_negative_the_denoiser_is_called_as_it_is() -> None:
     model = Model()
     assert np.array_equal(classifier_free_guidance(model, 3.0)(X, 0.5, None), plain(X, 0.5, None))
-    ((x_t, _, cond),) = model.asked
+    ((x_t, _, cond),) = model.calls
     assert x_t is X
     assert cond is None
 
 
-def test_a_cond_of_zeros_moves_nothing() -> None:
+def test_a_cond_of_zeros_has_no_effect() -> None:
     np.testing.assert_allclose(
         classifier_free_guidance(plain, 5.0)(X, 0.5, NONE), WITHOUT, atol=1e-12
     )
@@ -123,14 +123,14 @@ def test_one_row_of_negative_serves_every_picture() -> None:
     assert np.array_equal(found, rows)
 
 
-@pytest.mark.parametrize("rows", [1, 3])
-def test_negative_alone_steers_away(rows: int) -> None:
-    found = classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:rows])(X, 0.5, None)
-    against = plain(X, 0.5, NEGATIVE[[row % rows for row in range(3)]])
-    np.testing.assert_allclose(found, against + 3.0 * (WITHOUT - against), atol=1e-12)
+def test_negative_alone_steers_away() -> None:
+    for rows in (1, 3):
+        found = classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:rows])(X, 0.5, None)
+        against = plain(X, 0.5, NEGATIVE[[row % rows for row in range(3)]])
+        np.testing.assert_allclose(found, against + 3.0 * (WITHOUT - against), atol=1e-12)
 
 
-def test_arguments_are_left_as_they_were() -> None:
+def test_arguments_are_not_changed() -> None:
     before = [a.copy() for a in (X, COND, NEGATIVE)]
     classifier_free_guidance(plain, 3.0, negative=NEGATIVE)(X, 0.5, COND)
     assert all(np.array_equal(a, b) for a, b in zip(before, (X, COND, NEGATIVE), strict=True))
@@ -139,14 +139,13 @@ def test_arguments_are_left_as_they_were() -> None:
 # --- band
 
 
-@pytest.mark.parametrize(("t", "acts"), [(0.2, True), (0.5, True), (0.8, True), (0.81, False),
-                                         (0.19, False), (0.0, False), (1.0, False)])  # fmt: skip
-def test_band(t: float, acts: bool) -> None:
-    model = Model()
-    found = classifier_free_guidance(model, 3.0, band=(0.2, 0.8))(X, t, COND)
-    wanted = classifier_free_guidance(plain, 3.0)(X, t, COND) if acts else plain(X, t, COND)
-    np.testing.assert_allclose(found, wanted, atol=1e-12)
-    assert len(model.asked[0][0]) == (6 if acts else 3)
+def test_guidance_acts_in_its_band_and_costs_nothing_outside() -> None:
+    for t in (0.2, 0.5, 0.8, 0.81, 0.19, 0.0, 1.0):
+        model, inside = Model(), 0.2 <= t <= 0.8
+        found = classifier_free_guidance(model, 3.0, band=(0.2, 0.8))(X, t, COND)
+        wanted = classifier_free_guidance(plain, 3.0)(X, t, COND) if inside else plain(X, t, COND)
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+        assert len(model.calls[0][0]) == (6 if inside else 3)
 
 
 # --- adaptive projected guidance
@@ -197,15 +196,15 @@ def test_momentum_adds_the_last_update() -> None:
         np.testing.assert_allclose(denoiser(X, t, COND), x0 + 2.0 * last, atol=1e-12)
 
 
-@pytest.mark.parametrize("times", [[1.0], [1.0, 0.5], [0.8, 0.7, 0.7]])
-def test_momentum_begins_anew_with_every_drawing(times: list[float]) -> None:
-    denoiser = classifier_free_guidance(plain, 3.0, momentum=0.5)
-    drawings = [[denoiser(X, t, COND) for t in times] for _ in range(3)]
-    assert np.array_equal(drawings[0], drawings[1])
-    assert np.array_equal(drawings[0], drawings[2])
+def test_momentum_starts_at_zero_with_every_drawing() -> None:
+    for times in ([1.0], [1.0, 0.5], [0.8, 0.7, 0.7]):
+        denoiser = classifier_free_guidance(plain, 3.0, momentum=0.5)
+        drawings = [[denoiser(X, t, COND) for t in times] for _ in range(3)]
+        assert np.array_equal(drawings[0], drawings[1])
+        assert np.array_equal(drawings[0], drawings[2])
 
 
-def test_momentum_leaves_other_wrappers_alone() -> None:
+def test_momentum_is_not_shared_by_two_wrappers() -> None:
     one, two = (classifier_free_guidance(plain, 3.0, momentum=0.5) for _ in range(2))
     one(X, 0.9, COND)
     assert np.array_equal(two(X, 0.5, COND), classifier_free_guidance(plain, 3.0)(X, 0.5, COND))
@@ -214,7 +213,7 @@ def test_momentum_leaves_other_wrappers_alone() -> None:
 # --- clamping
 
 
-def test_clamping_does_nothing_within_and_cuts_outside() -> None:
+def test_clamping_has_no_effect_inside_the_range_and_clips_outside() -> None:
     inside = clamp_x0(plain, -2.0, 2.0)(X, 0.5, COND)
     assert np.array_equal(inside, WITH)
     cut = clamp_x0(lambda x_t, t, cond: 3.0 * plain(x_t, t, cond))(X, 0.5, COND)
@@ -222,7 +221,7 @@ def test_clamping_does_nothing_within_and_cuts_outside() -> None:
     assert cut.max() == 1.0
 
 
-def test_wrappers_wrap_wrappers() -> None:
+def test_a_wrapper_may_wrap_a_wrapper() -> None:
     denoiser = clamp_x0(classifier_free_guidance(plain, 8.0))
     steps = list(heun(denoiser, X, COND, schedule=SCHEDULES["linear"], times=uniform_times(5)))
     assert abs(steps[-1].x0).max() <= 1.0
@@ -232,81 +231,78 @@ def test_wrappers_wrap_wrappers() -> None:
 # --- arrays
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"negative": True}, {"eta": 0.3, "threshold": 0.5, "momentum": -0.5}],
-    ids=["plain", "negative", "apg"],
-)
-def test_torch_agrees_and_pictures_do_not_see_each_other(options: dict) -> None:
+def elementwise(x_t: Any, t: float, cond: Any) -> Any:
+    return x_t * (1 - t) + 0.1 * cond[:, :1].reshape(-1, 1, 1, 1) * x_t * x_t
+
+
+def steer(a: Any, c: Any, n: Any, options: dict[str, Any]) -> Any:
+    chosen = options | ({"negative": n} if "negative" in options else {})
+    denoiser = classifier_free_guidance(elementwise, 4.0, **chosen)
+    return [denoiser(a, t, c) for t in (0.9, 0.5)]
+
+
+def test_torch_agrees_and_a_picture_does_not_depend_on_the_batch() -> None:
     torch = pytest.importorskip("torch")
-    x, cond, negative = (a.astype(np.float32) for a in (X, COND, NEGATIVE))
-
-    def elementwise(x_t: Any, t: float, cond: Any) -> Any:
-        return x_t * (1 - t) + 0.1 * cond[:, :1].reshape(-1, 1, 1, 1) * x_t * x_t
-
-    def steer(a: Any, c: Any, n: Any) -> Any:
-        chosen = options | ({"negative": n} if "negative" in options else {})
-        denoiser = classifier_free_guidance(elementwise, 4.0, **chosen)
-        return [denoiser(a, t, c) for t in (0.9, 0.5)]
-
-    ours = steer(x, cond, negative)
-    theirs = steer(*(torch.from_numpy(a) for a in (x, cond, negative)))
-    for a, b in zip(ours, theirs, strict=True):
-        assert a.dtype == np.float32
-        assert b.dtype == torch.float32
-        np.testing.assert_allclose(b.numpy(), a, atol=1e-5)
-    for row in range(3):
-        alone = steer(*(a[row : row + 1] for a in (x, cond, negative)))
-        assert all(np.array_equal(a[0], b[row]) for a, b in zip(alone, ours, strict=True))
+    arrays = [a.astype(np.float32) for a in (X, COND, NEGATIVE)]
+    for options in ({}, {"negative": 1}, {"eta": 0.3, "threshold": 0.5, "momentum": -0.5}):
+        ours = steer(*arrays, options)
+        theirs = steer(*map(torch.from_numpy, arrays), options)
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.dtype == np.float32
+            assert b.dtype == torch.float32
+            np.testing.assert_allclose(b.numpy(), a, atol=1e-5)
+        for row in range(3):
+            alone = steer(*(a[row : row + 1] for a in arrays), options)
+            assert all(np.array_equal(a[0], b[row]) for a, b in zip(alone, ours, strict=True))
 
 
 # --- what is refused
 
 
-@pytest.mark.parametrize(
-    ("build", "named"),
-    [
-        (lambda: classifier_free_guidance(plain, float("nan")), "scale=nan"),
-        (lambda: classifier_free_guidance(plain, "3"), "scale='3'"),
-        (lambda: classifier_free_guidance(plain, 3.0, band=(0.8, 0.2)), r"band=\(0\.8, 0\.2\)"),
-        (lambda: classifier_free_guidance(plain, 3.0, band=(-0.1, 0.2)), r"band=\(-0\.1, 0\.2\)"),
-        (lambda: classifier_free_guidance(plain, 3.0, eta=2.0), r"eta=2\.0"),
-        (lambda: classifier_free_guidance(plain, 3.0, threshold=0.0), r"threshold=0\.0"),
-        (lambda: classifier_free_guidance(plain, 3.0, momentum=-2.0), r"momentum=-2\.0"),
-        (lambda: clamp_x0(plain, 1.0, 1.0), r"low=1\.0, high=1\.0"),
-        (
-            lambda: classifier_free_guidance(plain, 3.0)(X, 0.5, COND[:2]),
-            r"cond is of numpy with shape \(2, 8\)",
-        ),
-        (
-            lambda: classifier_free_guidance(plain, 3.0)(X, 0.5, COND[0]),
-            r"cond is of numpy with shape \(8,\)",
-        ),
-        (
-            lambda: classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:2])(X, 0.5, COND),
-            r"negative is of numpy with shape \(2, 8\)",
-        ),
-        (
-            lambda: classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:, :5])(X, 0.5, COND),
-            r"negative is of numpy with shape \(6, 5\): it must be of numpy with shape \(6, 8\)",
-        ),
-        (
-            lambda: classifier_free_guidance(plain, 3.0, negative=[0.0])(X, 0.5, COND),
-            "negative is list",
-        ),
-        (
-            lambda: classifier_free_guidance(lambda x, t, c: x[:3], 3.0)(X, 0.5, COND),
-            r"the denoiser's x0 is of numpy with shape \(3, 2, 4, 4\)",
-        ),
-    ],
-)
-def test_bad_arguments_are_named(build: Callable, named: str) -> None:
-    with pytest.raises(UserError, match=named) as caught:
-        build()
-    assert "\n" not in str(caught.value)
+BAD_ARGUMENTS: list[tuple[Callable, str]] = [
+    (lambda: classifier_free_guidance(plain, float("nan")), "scale=nan"),
+    (lambda: classifier_free_guidance(plain, "3"), "scale='3'"),
+    (lambda: classifier_free_guidance(plain, 3.0, band=(0.8, 0.2)), r"band=\(0\.8, 0\.2\)"),
+    (lambda: classifier_free_guidance(plain, 3.0, band=(-0.1, 0.2)), r"band=\(-0\.1, 0\.2\)"),
+    (lambda: classifier_free_guidance(plain, 3.0, eta=2.0), r"eta=2\.0"),
+    (lambda: classifier_free_guidance(plain, 3.0, threshold=0.0), r"threshold=0\.0"),
+    (lambda: classifier_free_guidance(plain, 3.0, momentum=-2.0), r"momentum=-2\.0"),
+    (lambda: clamp_x0(plain, 1.0, 1.0), r"low=1\.0, high=1\.0"),
+    (
+        lambda: classifier_free_guidance(plain, 3.0)(X, 0.5, COND[:2]),
+        r"cond is of numpy with shape \(2, 8\)",
+    ),
+    (
+        lambda: classifier_free_guidance(plain, 3.0)(X, 0.5, COND[0]),
+        r"cond is of numpy with shape \(8,\)",
+    ),
+    (
+        lambda: classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:2])(X, 0.5, COND),
+        r"negative is of numpy with shape \(2, 8\)",
+    ),
+    (
+        lambda: classifier_free_guidance(plain, 3.0, negative=NEGATIVE[:, :5])(X, 0.5, COND),
+        r"negative is of numpy with shape \(6, 5\): it must be of numpy with shape \(6, 8\)",
+    ),
+    (
+        lambda: classifier_free_guidance(plain, 3.0, negative=[0.0])(X, 0.5, COND),
+        "negative is list",
+    ),
+    (
+        lambda: classifier_free_guidance(lambda x, t, c: x[:3], 3.0)(X, 0.5, COND),
+        r"the denoiser's x0 is of numpy with shape \(3, 2, 4, 4\)",
+    ),
+]
 
 
-def test_a_negative_of_another_kind_is_named() -> None:
+def test_a_bad_argument_is_named_in_one_line() -> None:
+    for build, message in BAD_ARGUMENTS:
+        with pytest.raises(UserError, match=message) as caught:
+            build()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_negative_of_another_array_kind_is_refused() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(UserError, match="negative is of torch"):
         classifier_free_guidance(plain, 3.0, negative=torch.ones(3, 8, dtype=torch.float64))(
@@ -314,7 +310,7 @@ def test_a_negative_of_another_kind_is_named() -> None:
         )
 
 
-def test_other_vectors_steer_below_a_level() -> None:
+def test_another_cond_is_used_below_a_level() -> None:
     model, others = Model(), COND[::-1]
     denoiser = switch_cond(model, others, 0.5)
     for t, cond in ((0.9, COND), (0.5, COND), (0.49, others), (0.1, others)):

@@ -54,9 +54,9 @@ GOLDEN = {
 }
 
 
-@pytest.mark.parametrize("key", GOLDEN)
-def test_golden_values_never_change(key: tuple[int, int, int]) -> None:
-    assert np.array_equal(noise(*key, (1, 2, 3)).reshape(-1), np.float32(GOLDEN[key]))
+def test_golden_values_never_change() -> None:
+    for key in GOLDEN:
+        assert np.array_equal(noise(*key, (1, 2, 3)).reshape(-1), np.float32(GOLDEN[key]))
 
 
 @oracles.few
@@ -107,9 +107,8 @@ def test_standard_normal_and_uncorrelated_between_seeds_indices_and_steps() -> N
     assert np.isfinite(draws).all()
 
 
-@pytest.mark.parametrize(
-    ("key", "named"),
-    [
+def test_a_bad_key_is_refused() -> None:
+    for key, message in (
         ((-1, 0, 0), "seed=-1"),
         ((2**64, 0, 0), "seed=18446744073709551616"),
         ((1.5, 0, 0), "seed=1.5"),
@@ -117,14 +116,12 @@ def test_standard_normal_and_uncorrelated_between_seeds_indices_and_steps() -> N
         (("7", 0, 0), "seed='7'"),
         ((0, -1, 0), "index=-1"),
         ((0, 0, -1), "step=-1"),
-    ],
-)
-def test_bad_keys_are_named(key: tuple, named: str) -> None:
-    with pytest.raises(UserError, match=named):
-        noise(*key, (1,))
+    ):
+        with pytest.raises(UserError, match=message):
+            noise(*key, (1,))  # type: ignore[arg-type]
 
 
-def test_bad_shapes_and_empty_batches_are_named() -> None:
+def test_bad_shapes_and_empty_batches_are_refused() -> None:
     with pytest.raises(UserError, match="shape=0"):
         noise(0, 0, 0, (3, 0, 2))
     with pytest.raises(UserError, match="indices is empty"):

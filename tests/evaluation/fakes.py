@@ -1,4 +1,4 @@
-"""An encoder and painters whose answers are known, over the real pictures of the sample."""
+"""Encoders and an image generator with known answers, on the real pictures of the test data."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from undiffuse.evaluation.dataset import Material, is_plain
-from undiffuse.evaluation.memorisation import low_pass
+from undiffuse.evaluation.dataset import EvaluationData, is_plain
+from undiffuse.evaluation.memorization import downsample
 from undiffuse.evaluation.protocols import Pictures, Vectors
 
 SAMPLE = Path(__file__).parents[1] / "data" / "emoji"
 
 
 @cache
-def sample() -> Material:
-    return Material.read(SAMPLE)
+def sample() -> EvaluationData:
+    return EvaluationData.read(SAMPLE)
 
 
 def unit(rows: np.ndarray) -> Vectors:
@@ -29,23 +29,21 @@ def random_direction(*parts: str) -> np.ndarray:
 
 
 class KnowingEncoder:
-    """Knows every picture of the sample: its vector is the direction of its name and a bit of its
-    family's; a text's vector is its own direction. Other pictures are projected at random.
+    """The vector of a known picture is the direction of its name and a part of its style's. The
+    vector of a text is its own direction. Other pictures are projected at random.
     """
 
-    def __init__(self, material: Material) -> None:
+    def __init__(self, data: EvaluationData) -> None:
         self.known = {
             picture.tobytes(): random_direction(record["name"])
-            + 0.5 * random_direction("family", record["family"])
-            for picture, record in zip(
-                material.pictures.pictures, material.pictures.records, strict=True
-            )
+            + 0.5 * random_direction("style", record["family"])
+            for picture, record in zip(data.pictures.pictures, data.pictures.records, strict=True)
         }
         self.projection = np.random.default_rng(0).standard_normal((768, 512)) / 16
 
     def encode_image(self, pictures: Pictures) -> Vectors:
         assert pictures.dtype == np.uint8
-        other = (low_pass(pictures) - 0.5) @ self.projection
+        other = (downsample(pictures) - 0.5) @ self.projection
         return unit(
             np.stack([self.known.get(p.tobytes(), o) for p, o in zip(pictures, other, strict=True)])
         )
@@ -55,7 +53,7 @@ class KnowingEncoder:
 
 
 class ConstantEncoder:
-    """Says the same of everything, which must never count as a find."""
+    """Has one vector for everything, which must never count as a hit."""
 
     def encode_image(self, pictures: Pictures) -> Vectors:
         return np.tile(random_direction("all"), (len(pictures), 1))
@@ -64,16 +62,16 @@ class ConstantEncoder:
         return np.tile(random_direction("all"), (len(texts), 1))
 
 
-class RealPainter:
-    """Hands out the true pictures: those of the held-out cells, bare names too."""
+class RealImageGenerator:
+    """Returns the real pictures; without a style those of the held-out pairs."""
 
-    def __init__(self, material: Material) -> None:
+    def __init__(self, data: EvaluationData) -> None:
         self.by_name: dict[str, Pictures] = {}
-        self.by_cell: dict[tuple[str, str], Pictures] = {}
-        pictures = material.pictures
+        self.by_pair: dict[tuple[str, str], Pictures] = {}
+        pictures = data.pictures
         for picture, record in zip(pictures.pictures, pictures.records, strict=True):
             if is_plain(record):
-                self.by_cell[record["name"], record["family"]] = picture
+                self.by_pair[record["name"], record["family"]] = picture
                 if record["split"] == "held-out cell":
                     self.by_name[record["name"]] = picture
         self.other = blank(1)[0]
@@ -81,7 +79,7 @@ class RealPainter:
     def __call__(self, prompts: Sequence[str], styles: Sequence[str], seed: int) -> Pictures:
         return np.stack(
             [
-                self.by_cell[prompt, style] if style else self.by_name.get(prompt, self.other)
+                self.by_pair[prompt, style] if style else self.by_name.get(prompt, self.other)
                 for prompt, style in zip(prompts, styles, strict=True)
             ]
         )
@@ -91,12 +89,12 @@ def blank(count: int, value: int = 255) -> Pictures:
     return np.full((count, 3, 64, 64), value, np.uint8)
 
 
-def disc(colour: Sequence[int], radius: float = 20.0, ground: int = 255) -> Pictures:
-    """`(1, 3, 64, 64)`: a disc in the middle, hard edges."""
+def disc(color: Sequence[int], radius: float = 20.0, ground: int = 255) -> Pictures:
+    """`(1, 3, 64, 64)`: a disc in the middle with hard edges."""
     down, across = np.mgrid[:64, :64] - 31.5
     inside = np.hypot(down, across) <= radius
     picture = blank(1, ground)
-    for channel, value in enumerate(colour):
+    for channel, value in enumerate(color):
         picture[0, channel][inside] = value
     return picture
 

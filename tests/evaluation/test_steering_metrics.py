@@ -1,4 +1,4 @@
-"""Ways to steer, judged: an artist who does as asked, and one who does not listen."""
+"""Ways to steer, evaluated on a generator that follows the options and on one that ignores them."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -10,11 +10,10 @@ import pytest
 
 from tests.evaluation.fakes import KnowingEncoder, blank, sample
 from undiffuse.evaluation.dataset import is_plain
-from undiffuse.evaluation.image_differences import read_table
+from undiffuse.evaluation.image_differences import read_name_pairs
 from undiffuse.evaluation.judge import Judge
 from undiffuse.evaluation.protocols import Pictures
-from undiffuse.evaluation.statistics import Figure
-from undiffuse.evaluation.steering_metrics import Bench, _spread, steering_figures
+from undiffuse.evaluation.steering_metrics import SteeringEvaluation, variety
 from undiffuse.imaging.read import read_image
 
 
@@ -30,12 +29,12 @@ def chw(path: str | Path) -> Pictures:
 
 
 class Artist:
-    """Draws the real picture of what is asked for; `deaf` to all but the first prompt's words."""
+    """Draws the real picture of the prompt. If `deaf`, only of the prompt's first name."""
 
     def __init__(self, deaf: bool = False) -> None:
         self.deaf = deaf
-        self.without = {b: a for a, b, _ in read_table()}
-        self.with_ = {(a, w): b for a, b, words in read_table() for w in words}
+        self.without = {b: a for a, b, _ in read_name_pairs()}
+        self.with_ = {(a, w): b for a, b, words in read_name_pairs() for w in words}
 
     def one(self, prompt: str, options: dict[str, Any]) -> Pictures:
         if prompt.endswith(".png"):
@@ -56,54 +55,57 @@ class Artist:
         return np.stack([self.one(prompt, options) for prompt in prompts])
 
 
-def way(one: str, other: str, count: int) -> list[str]:
+def jump(one: str, other: str, count: int) -> list[str]:
+    """Prompts of an interpolation that takes one step."""
     return [one] * (count // 2 + 1) + [other] * (count // 2)
 
 
-def examine(artist: Artist, folder: Path) -> dict[str, Figure]:
+def evaluation(folder: Path, artist: Artist, interpolate: Any = jump) -> SteeringEvaluation:
     judge = Judge(KnowingEncoder(sample()), sample())
-    bench = Bench(judge, artist, way, folder, count=8)
-    assert bench.pairs(), "the sample has no pair of the table"
-    return {figure.name: figure for figure in steering_figures(bench)}
+    made = SteeringEvaluation(judge, artist, interpolate, folder, count=8)
+    assert made.pairs, "the test data has no pair of the table"
+    return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deaf", [False, True])
-def test_what_listening_is_worth(deaf: bool, tmp_path: Path) -> None:
-    figures = examine(Artist(deaf), tmp_path)
+def test_only_a_generator_that_follows_the_options_reaches_the_targets(
+    deaf: bool, tmp_path: Path
+) -> None:
+    metrics = {metric.name: metric for metric in evaluation(tmp_path, Artist(deaf)).run()}
     for name in (
-        "like a picture: its name@5",
-        "negative prompt: what is left",
-        "filling in: kept to the byte",
+        "like a picture: top-5 accuracy",
+        "negative prompt: object visible, with it as a share of without",
+        "inpainting: pixels outside the mask unchanged",
     ):
-        assert figures[name].passed is not deaf, name
-    assert figures["plain prompt: its name@5"].value == 1.0
-    assert figures["a thing asked in its own name: it is seen"].value == 1.0
-    assert figures["a thing asked as a sum: it is seen"].value == (0.0 if deaf else 1.0)
-    assert figures["like a picture: sharpness, as a share of plain prompts"].value < 9
-    assert figures["between two names: the ends seen"].value == 1.0
-    assert figures["between two names: the nearer end between seen"].value == 1.0
-    assert figures["between two names: the largest step, of all"].value == pytest.approx(1.0)
+        assert metrics[name].passed is not deaf, name
+    assert metrics["plain prompt: top-5 accuracy"].value == 1.0
+    assert metrics["object requested by its own name: visible"].value == 1.0
+    assert metrics["object requested by a sum: visible"].value == (0.0 if deaf else 1.0)
+    assert metrics["like a picture: sharpness, as a share of plain prompts"].value < 9
+    assert metrics["between two names: ends recognized"].value == 1.0
+    assert metrics["between two names: nearer end in between recognized"].value == 1.0
+    largest = metrics["between two names: largest step, as a share of the distance"]
+    assert largest.value == pytest.approx(1.0)
 
 
-def test_a_way_that_never_leaves(tmp_path: Path) -> None:
-    judge = Judge(KnowingEncoder(sample()), sample())
-    bench = Bench(judge, Artist(), lambda one, _, count: [one] * count, tmp_path, count=8)
-    found = {figure.name: figure.value for figure in steering_figures(bench, ways=("between",))}
-    assert found["between two names: the ends seen"] == 0.5
-    assert found["between two names: the nearer end between seen"] == 0.5
+def test_an_interpolation_that_stays_is_recognized_half_of_the_time(tmp_path: Path) -> None:
+    stay = evaluation(tmp_path, Artist(), lambda one, _, count: [one] * count)
+    found = {metric.name: metric.value for metric in stay.run(["between"])}
+    assert found["between two names: ends recognized"] == 0.5
+    assert found["between two names: nearer end in between recognized"] == 0.5
 
 
-def test_one_way_alone(tmp_path: Path) -> None:
-    bench = Bench(Judge(KnowingEncoder(sample()), sample()), Artist(False), way, tmp_path, count=8)
-    found = {figure.name: figure.value for figure in steering_figures(bench, ways=("start",))}
-    assert found["filling in: kept to the byte"] == 1.0
+@pytest.mark.slow
+def test_one_method_can_be_evaluated_alone(tmp_path: Path) -> None:
+    found = {metric.name: metric.value for metric in evaluation(tmp_path, Artist()).run(["start"])}
+    assert found["inpainting: pixels outside the mask unchanged"] == 1.0
     assert "from a picture, strength 0.7: variety" in found
-    assert {name.split(":")[0] for name in found if "strength" not in name} == {
-        "plain prompt", "filling in",
-    }  # fmt: skip
+    titles = {name.split(":")[0] for name in found if "strength" not in name}
+    assert titles == {"plain prompt", "inpainting"}
 
 
 def test_variety_is_the_distance_between_seeds() -> None:
     axes = np.eye(512, dtype=np.float32)
-    rounds = np.stack([axes[[0, 0]], axes[[0, 1]]])  # the first prompt's are alike
-    assert _spread(rounds) == pytest.approx([0.0, 1.0])
+    rounds = np.stack([axes[[0, 0]], axes[[0, 1]]])  # equal for the first prompt
+    assert variety(rounds) == pytest.approx([0.0, 1.0])

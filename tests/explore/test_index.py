@@ -11,15 +11,15 @@ from PIL import Image
 
 from tests.sample import originals
 from undiffuse.errors import UserError
-from undiffuse.explore.index import NAME, Index, update
+from undiffuse.explore.index import INDEX_FILE, ImageIndex, update_index
 from undiffuse.imaging.read import read_image
-from undiffuse.pipeline import SHIPPED
+from undiffuse.pipeline import SHIPPED_WEIGHTS
 from undiffuse.runtime.networks import ClipEncoder
 
 
 @pytest.fixture(scope="module")
 def encoder() -> ClipEncoder:
-    return ClipEncoder(SHIPPED, threads=1)
+    return ClipEncoder(SHIPPED_WEIGHTS, threads=1)
 
 
 @pytest.fixture
@@ -29,49 +29,49 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def state(index: Index) -> dict[str, bytes]:
+def state(index: ImageIndex) -> dict[str, bytes]:
     return {p: v.tobytes() for p, v in zip(index.paths, index.vectors, strict=True)}
 
 
-def test_only_what_is_new_is_read(folder: Path, encoder: ClipEncoder) -> None:
-    index, done = update(folder, encoder)
-    assert (done.new, done.changed, done.removed, done.bad) == (12, 0, 0, {})
+def test_only_new_and_changed_files_are_read(folder: Path, encoder: ClipEncoder) -> None:
+    index, done = update_index(folder, encoder)
+    assert (done.new, done.changed, done.removed, done.unreadable) == (12, 0, 0, {})
     assert np.linalg.norm(index.vectors, axis=1) == pytest.approx(np.ones(12), abs=1e-5)
-    written = (folder / NAME).stat().st_mtime_ns
-    again, done = update(folder, encoder)
+    written = (folder / INDEX_FILE).stat().st_mtime_ns
+    again, done = update_index(folder, encoder)
     assert (done.new, done.changed, done.removed) == (0, 0, 0)
     assert state(again) == state(index)
-    assert (folder / NAME).stat().st_mtime_ns == written
+    assert (folder / INDEX_FILE).stat().st_mtime_ns == written
     names = sorted(index.paths)
     (folder / names[0]).unlink()
     Image.open(folder / names[2]).save(folder / "new.png")
     os.replace(folder / names[2], folder / names[1])
-    after, done = update(folder, encoder)
+    after, done = update_index(folder, encoder)
     assert (done.new, done.changed, done.removed) == (1, 1, 2)
-    fresh, _ = update(folder, encoder, folder / "other.safetensors")
+    fresh, _ = update_index(folder, encoder, folder / "other.safetensors")
     assert state(after) == state(fresh)
 
 
-def test_bad_files_are_named_and_tried_again_when_they_change(
+def test_unreadable_files_are_listed_and_read_again_when_they_change(
     folder: Path, encoder: ClipEncoder
 ) -> None:
     (folder / "bad.png").write_text("no picture")
     for new in (1, 0):
-        index, done = update(folder, encoder)
-        assert list(done.bad) == ["bad.png"]
+        index, done = update_index(folder, encoder)
+        assert list(done.unreadable) == ["bad.png"]
         assert "bad.png" not in index.paths
         assert done.new == 12 * new + new
     Image.new("RGB", (9, 9), "red").save(folder / "bad.png")
-    index, done = update(folder, encoder)
-    assert (done.new, done.changed, done.bad) == (0, 1, {})
+    index, done = update_index(folder, encoder)
+    assert (done.new, done.changed, done.unreadable) == (0, 1, {})
     assert "bad.png" in index.paths
 
 
-def test_killed_while_building(
+def test_an_update_that_was_killed_continues(
     folder: Path, encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("undiffuse.explore.index.BATCH", 4)
-    monkeypatch.setattr("undiffuse.explore.index.SAVE_EVERY", 4)
+    monkeypatch.setattr("undiffuse.explore.index.SAVE_EVERY", 1)
 
     def killed(batches: Iterable[Any], size: int) -> Iterable[Any]:
         for number, batch in enumerate(batches):
@@ -80,15 +80,15 @@ def test_killed_while_building(
             yield batch
 
     with pytest.raises(KeyboardInterrupt):
-        update(folder, encoder, progress=killed)
-    index, done = update(folder, encoder)
+        update_index(folder, encoder, progress=killed)
+    index, done = update_index(folder, encoder)
     assert done.new == 4
-    whole, _ = update(folder, encoder, folder / "other.safetensors")
+    whole, _ = update_index(folder, encoder, folder / "other.safetensors")
     assert state(index) == state(whole)
 
 
-def test_search_is_a_product(folder: Path, encoder: ClipEncoder) -> None:
-    index, _ = update(folder, encoder)
+def test_search_returns_the_largest_cosines_first(folder: Path, encoder: ClipEncoder) -> None:
+    index, _ = update_index(folder, encoder)
     for row, path in enumerate(index.paths):
         assert index.search(index.vectors[row], 1)[0].path == path
     hits = index.search(index.vectors[0], 100)
@@ -96,30 +96,30 @@ def test_search_is_a_product(folder: Path, encoder: ClipEncoder) -> None:
     assert [h.cosine for h in hits] == sorted((h.cosine for h in hits), reverse=True)
 
 
-def test_another_clip_begins_anew(folder: Path, encoder: ClipEncoder) -> None:
-    index, _ = update(folder, encoder)
+def test_the_index_of_another_clip_is_replaced(folder: Path, encoder: ClipEncoder) -> None:
+    index, _ = update_index(folder, encoder)
     index.clip = "0" * 16
-    index.save(folder / NAME)
-    _, done = update(folder, encoder)
+    index.save(folder / INDEX_FILE)
+    _, done = update_index(folder, encoder)
     assert done.new == 12
 
 
-def test_broken_indices(folder: Path, encoder: ClipEncoder) -> None:
-    index, _ = update(folder, encoder)
-    whole = (folder / NAME).read_bytes()
+def test_a_broken_index_is_refused(folder: Path, encoder: ClipEncoder) -> None:
+    index, _ = update_index(folder, encoder)
+    whole = (folder / INDEX_FILE).read_bytes()
     for broken in (
         b"",
         b"x" * 100,
         whole[:-9],
         whole.replace(b"undiffuse-index", b"undiffuse-other"),
     ):
-        (folder / NAME).write_bytes(broken)
-        with pytest.raises(UserError, match="is no index of pictures, or is broken: delete it"):
-            update(folder, encoder)
+        (folder / INDEX_FILE).write_bytes(broken)
+        with pytest.raises(UserError, match="is no image index, or is broken: delete it"):
+            update_index(folder, encoder)
     index.vectors = index.vectors[:3]
-    index.save(folder / NAME)
-    with pytest.raises(UserError, match="is no index"):
-        Index.read(folder / NAME)
+    index.save(folder / INDEX_FILE)
+    with pytest.raises(UserError, match="is no image index"):
+        ImageIndex.read(folder / INDEX_FILE)
 
 
 class Narrow:
@@ -137,14 +137,14 @@ class Narrow:
         return np.zeros((3, 8, 8), np.float32) + read_image(path).mean()
 
 
-def test_a_clip_of_another_width(folder: Path, encoder: ClipEncoder) -> None:
+def test_an_index_has_the_width_of_its_clip(folder: Path, encoder: ClipEncoder) -> None:
     for _ in range(2):
-        index, done = update(folder, Narrow())
+        index, done = update_index(folder, Narrow())
         assert index.vectors.shape == (12, 5)
-        assert Index.read(folder / NAME).vectors.shape == (12, 5)
+        assert ImageIndex.read(folder / INDEX_FILE).vectors.shape == (12, 5)
     assert done.new == 0
-    index, done = update(folder, encoder)
+    index, done = update_index(folder, encoder)
     assert (done.new, index.vectors.shape) == (12, (12, 512))
     index.clip = "narrow"  # the hash of one, the vectors of another
-    index.save(folder / NAME)
-    assert update(folder, Narrow())[1].new == 12
+    index.save(folder / INDEX_FILE)
+    assert update_index(folder, Narrow())[1].new == 12

@@ -1,4 +1,4 @@
-"""The plane: neighbours stay neighbours, arrows point, and the page needs nothing else."""
+"""The map: neighbors stay neighbors, arrows are projected, and the page loads no other file."""
 
 import json
 import re
@@ -12,17 +12,18 @@ from PIL import Image
 from tests.sample import originals
 from undiffuse.cli.main import cli
 from undiffuse.errors import UserError
-from undiffuse.explore.map import centred, layout, neighbours, place_of
+from undiffuse.explore.map import center, layout, nearest_rows, project
+from undiffuse.explore.space import caption_words
 
 
 def clusters(count: int = 3, each: int = 30) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     middles = rng.standard_normal((count, 64))
     rows = np.repeat(middles, each, axis=0) + 0.3 * rng.standard_normal((count * each, 64))
-    return centred(rows.astype(np.float32)), np.repeat(np.arange(count), each)
+    return center(rows.astype(np.float32)), np.repeat(np.arange(count), each)
 
 
-def test_what_is_alike_lies_together() -> None:
+def test_similar_vectors_lie_together() -> None:
     unit, kind = clusters()
     places = layout(unit)
     assert np.array_equal(places, layout(unit))
@@ -32,24 +33,27 @@ def test_what_is_alike_lies_together() -> None:
     assert (kind[far.argmin(1)] == kind).mean() > 0.95
 
 
-def test_neighbours_are_the_largest_products() -> None:
+def test_nearest_rows_have_the_largest_cosines() -> None:
     unit, _ = clusters(each=500)
-    found = neighbours(unit, unit, 4)
+    found = nearest_rows(unit, unit, 4)
     wanted = np.argsort(-(unit @ unit.T), axis=1)[:, :4]
     assert np.array_equal(np.sort(found), np.sort(wanted))
 
 
-def test_a_vector_lies_where_its_like_do() -> None:
+def test_a_vector_is_projected_to_its_neighbors() -> None:
     unit, kind = clusters()
     places = layout(unit)
     middle = unit[kind == 1].mean(0)
     inside = places[kind == 1]
-    assert (inside.min(0) <= place_of(middle, unit, places)).all()
-    assert (place_of(middle, unit, places) <= inside.max(0)).all()
+    assert (inside.min(0) <= project(middle, unit, places)).all()
+    assert (project(middle, unit, places) <= inside.max(0)).all()
 
 
-def test_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_holds_its_data_escaped_and_loads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("undiffuse.explore.space.caption_words", lambda: caption_words()[::20])
     folder = tmp_path / "a <b> & c"
     folder.mkdir()
     for sample in originals()[:40]:
@@ -70,11 +74,12 @@ def test_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not re.search(r"https?:|src=[^&]*//", page)
     assert page.count("</script>") == 2
     assert "<title>map of a &lt;b&gt; &amp; c</title>" in page
+    assert "{{" not in page
     data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])  # type: ignore[index]
     assert len(data["pictures"]) == 41
     assert "</script><b>.png" in [row[2] for row in data["pictures"]]
     assert data["arrows"][0][4] == "man wearing turban - man"
     with pytest.raises(UserError, match="is no sum"):
         run(str(folder), "--arrow", "man")
-    with pytest.raises(UserError, match="there is no picture"):
+    with pytest.raises(UserError, match="has no images"):
         run(str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""Picture files: what is written comes back; what comes from elsewhere is checked."""
+"""PNG files: pixels and records survive; files from elsewhere are checked."""
 
 import json
 import os
@@ -17,18 +17,18 @@ from undiffuse.imaging import files, png
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("scale", [1, 4, 16])
-def test_pixels_and_record_come_back(tmp_path: Path, scale: int) -> None:
+def test_pixels_and_record_survive_writing_and_reading(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     record = {"prompt": "ein Apfel, красное яблоко ☕", "seed": 2**64 - 1, "band": [0.0, 1.0]}
-    files.write_atomic(path, png.encode_png(png.upscale(PIXELS, scale), record))
-    pixels, found = png.read_png(path)
-    assert found == record
-    assert pixels.shape == (64 * scale, 64 * scale, 3)
-    assert np.array_equal(png.downscale(pixels, path), PIXELS)
+    for scale in (1, 4, 16):
+        files.write_atomic(path, png.encode_png(png.upscale(PIXELS, scale), record))
+        pixels, found = png.read_png(path)
+        assert found == record
+        assert pixels.shape == (64 * scale, 64 * scale, 3)
+        assert np.array_equal(png.downscale(pixels, path), PIXELS)
 
 
-def test_a_picture_that_was_changed_is_no_enlarged_one() -> None:
+def test_pixels_that_were_changed_are_refused() -> None:
     large = png.upscale(PIXELS, 4)
     large[5, 5] ^= 1
     for pixels in (large, large[:-1], large[:, :-4], PIXELS[:32, :32], large[:200, :200]):
@@ -116,21 +116,20 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_a_strange_file_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
-    data, said = HOSTILE[what]
+def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(data)
-    with pytest.raises(UserError, match=said) as caught:
-        png.read_png(path)
-    assert "\n" not in str(caught.value)
-    assert "a.png" in str(caught.value)
+    for data, message in HOSTILE.values():
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=message) as caught:
+            png.read_png(path)
+        assert "\n" not in str(caught.value)
+        assert "a.png" in str(caught.value)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("none.png", "pipe", ".", "nul\0.png"):
-        with pytest.raises(UserError, match=r"can't be read|is no file"):
+        with pytest.raises(UserError, match="can't be read"):
             png.read_png(tmp_path / name)
     with (tmp_path / "large.png").open("wb") as file:
         file.truncate(20 << 20)

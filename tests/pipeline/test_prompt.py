@@ -1,4 +1,4 @@
-"""Every way to steer: where it must do nothing, where it must act, and what is refused."""
+"""Every way to steer: where it has no effect, where it has one, and what is refused."""
 
 import json
 from itertools import pairwise
@@ -16,8 +16,8 @@ from undiffuse.config import DrawConfig
 from undiffuse.explore.expression import Term
 from undiffuse.explore.space import Space
 from undiffuse.imaging.read import read_image
-from undiffuse.pipeline.canvas import Canvas
-from undiffuse.pipeline.prompt import AWAY, between, styled
+from undiffuse.pipeline.init_image import InitImage
+from undiffuse.pipeline.prompt import NEGATIVE_WEIGHT, interpolate_prompts, parse_prompt
 
 FAST: dict[str, Any] = {"steps": 3}
 
@@ -47,7 +47,7 @@ def same(one: Picture, other: Picture) -> bool:
     return np.array_equal(one.pixels, other.pixels)
 
 
-def test_sums_steer(model: TextToImage) -> None:
+def test_a_sum_is_drawn_and_its_plain_forms_are_equal(model: TextToImage) -> None:
     assert same(draw(model, "a cat"), draw(model, '"a cat"'))
     assert same(draw(model, "2.0*a cat"), draw(model, "a cat"))
     assert not same(draw(model, "a cat + a hat"), draw(model, "a cat"))
@@ -57,28 +57,28 @@ def test_sums_steer(model: TextToImage) -> None:
     assert draw(model, "a noto cat + a hat").record["style"] == ""
 
 
-def test_negative_prompts(model: TextToImage) -> None:
+def test_a_negative_prompt_is_subtracted_from_the_vector(model: TextToImage) -> None:
     usual = draw(model)
     less = draw(model, negative="a hat")
     assert not same(less, usual)
-    assert less.record["text"].endswith(f"-{AWAY:g} a hat in twemoji style")
-    assert same(less, draw(model, f"{less.record['prompt']} - {AWAY} a hat"))
+    assert less.record["text"].endswith(f"-{NEGATIVE_WEIGHT:g} a hat in twemoji style")
+    assert same(less, draw(model, f"{less.record['prompt']} - {NEGATIVE_WEIGHT} a hat"))
     assert same(draw(model, negative=""), usual)
 
 
-def test_an_unsteered_picture_is_guided_away(model: TextToImage) -> None:
-    """There is no vector to take it from: the denoiser's answers are set against each other."""
+def test_a_negative_prompt_guides_an_unsteered_picture_away(model: TextToImage) -> None:
+    """There is no vector to subtract from: it takes the place of the unconditional prediction."""
     away = draw(model, "", negative="a hat")
     assert not same(away, draw(model, ""))
     off = draw(model, "", negative="a hat", guidance=1.0)
     assert same(off, draw(model, "", guidance=1.0))
-    assert "guidance is 1, off: the negative prompt does nothing" in off.notes
+    assert "guidance is 1 (off): the negative prompt has no effect" in off.notes
     together = model.generate(["a cat", ""], negative="a hat", **FAST)
     assert same(together[0], draw(model, "a cat", negative="a hat"))
     assert same(together[1], away)
 
 
-def test_pictures_steer(model: TextToImage, files: Path) -> None:
+def test_the_vector_of_an_image_steers(model: TextToImage, files: Path) -> None:
     one = draw(model, "", like=[files / "a.png"])
     assert one.notes == ()
     assert same(one, draw(model, str(files / "a.png")))
@@ -89,8 +89,8 @@ def test_pictures_steer(model: TextToImage, files: Path) -> None:
     assert list(both.record["files"]) == [str(files / "a.png")]
 
 
-def test_a_little_strength_changes_little(model: TextToImage, files: Path) -> None:
-    known = model.codec.encode(Canvas(read_image(files / "a.png")).known)
+def test_the_change_grows_with_the_strength(model: TextToImage, files: Path) -> None:
+    known = model.codec.encode(InitImage(read_image(files / "a.png")).normalized)
     start = model.decode(known)[0].astype(int)
     far = [
         np.abs(draw(model, start=files / "a.png", strength=s).pixels.astype(int) - start).mean()
@@ -101,20 +101,18 @@ def test_a_little_strength_changes_little(model: TextToImage, files: Path) -> No
     assert same(draw(model, start=files / "a.png", strength=1.0), draw(model))
 
 
-@pytest.mark.parametrize("sampler", ["dpmpp_2m", "blend", "ddpm"])
-def test_what_the_mask_keeps_is_kept_to_the_byte(
-    model: TextToImage, files: Path, sampler: str
-) -> None:
+def test_pixels_outside_the_mask_keep_their_bytes(model: TextToImage, files: Path) -> None:
     known = read_image(files / "a.png")
-    made = draw(model, start=files / "a.png", mask=files / "mask.png", sampler=sampler)
-    assert np.array_equal(made.pixels[:, 32:], known[:, 32:])
-    assert not np.array_equal(made.pixels[:, :32], known[:, :32])
-    assert made.record["mask"] == str(files / "mask.png")
+    for sampler in ("dpmpp_2m", "blend", "ddpm"):
+        made = draw(model, start=files / "a.png", mask=files / "mask.png", sampler=sampler)
+        assert np.array_equal(made.pixels[:, 32:], known[:, 32:]), sampler
+        assert not np.array_equal(made.pixels[:, :32], known[:, :32]), sampler
+        assert made.record["mask"] == str(files / "mask.png")
 
 
-def test_the_way_between(model: TextToImage) -> None:
-    encode = Space(model.clip).term
-    prompts = between("a cat", "a dog - a hat", encode, 5)
+def test_interpolated_prompts_lie_evenly_on_the_sphere(model: TextToImage) -> None:
+    encode = Space(model.clip).encode_term
+    prompts = interpolate_prompts("a cat", "a dog - a hat", encode, 5)
     ends = [Space(model.clip).vector(text) for text in ("a cat", "a dog - a hat")]
     way = [Space(model.clip).vector(prompt) for prompt in prompts]
     assert way[0] == pytest.approx(ends[0], abs=1e-4)
@@ -124,16 +122,17 @@ def test_the_way_between(model: TextToImage) -> None:
     pictures = model.between("a cat", "a dog", 3, **FAST)
     assert [p.record["index"] for p in pictures] == [0, 0, 0]
     assert same(pictures[1], draw(model, pictures[1].record["prompt"]))
-    with pytest.raises(UserError, match="on one line"):
-        between("a cat", "2*a cat", encode, 5)
+    with pytest.raises(UserError, match="parallel vectors"):
+        interpolate_prompts("a cat", "2*a cat", encode, 5)
     with pytest.raises(UserError, match="count=1"):
-        between("a cat", "a dog", encode, 1)
+        interpolate_prompts("a cat", "a dog", encode, 1)
 
 
-def test_the_gradient_of_clip_goes_uphill(model: TextToImage) -> None:
-    from undiffuse.training.clip_guidance import ClipGradient
+@pytest.mark.slow
+def test_the_clip_gradient_raises_the_similarity(model: TextToImage) -> None:
+    from undiffuse.training.clip_guidance import ClipGuidance
 
-    steep = ClipGradient(model.folder)
+    steep = ClipGuidance(model.folder)
     x0 = model.codec.encode(
         np.stack([s.picture for s in originals()[:3]])[..., :3].transpose(0, 3, 1, 2)
     )
@@ -144,15 +143,15 @@ def test_the_gradient_of_clip_goes_uphill(model: TextToImage) -> None:
             seen = steep.clip.encode_image(steep.codec.decode(torch.from_numpy(latents)))
         return (seen.numpy() * cond).sum(1)
 
-    up = steep.uphill(x0, cond)
+    up = steep.gradient(x0, cond)
     assert (cosines(x0 + np.float32(0.02) * up) > cosines(x0)).all()
-    assert np.array_equal(steep.uphill(x0[1:2], cond[1:2]), up[1:2])
+    assert np.array_equal(steep.gradient(x0[1:2], cond[1:2]), up[1:2])
     assert not same(draw(model, gradient=0.5), draw(model))
     assert same(draw(model, gradient=0.0), draw(model))
     assert same(draw(model, "", gradient=0.5), draw(model, ""))
 
 
-def test_records_are_enough_to_draw_it_again(model: TextToImage, files: Path) -> None:
+def test_a_record_with_every_option_draws_the_same_picture(model: TextToImage, files: Path) -> None:
     asked = {
         "negative": "a hat", "like": [files / "b.png"], "start": files / "a.png", "strength": 0.8,
         "mask": files / "mask.png", "seed": 7,
@@ -164,38 +163,35 @@ def test_records_are_enough_to_draw_it_again(model: TextToImage, files: Path) ->
     assert set(record["files"]) == {str(files / n) for n in ("a.png", "b.png", "mask.png")}
 
 
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"prompt": "cat - cat"}, "nothing is left of"),
-        ({"prompt": "cat + "}, "empty term"),
-        ({"prompt": "nowhere.png"}, "nowhere.png can't be read"),
-        ({"like": ["nowhere.png"]}, "nowhere.png can't be read"),
-        ({"negative": "- "}, "empty term"),
-        ({"mask": "m.png"}, "needs a picture to start from"),
-        ({"strength": 0.5}, "needs a picture to start from"),
-        ({"start": "a.png", "strength": 0.0}, "leaves the picture as it is"),
-        ({"start": "a.png", "strength": 1.5}, "strength=1.5"),
-        ({"start": "a.png", "mask": "white.png"}, "all of one kind"),
-        ({"start": "nowhere.png"}, "nowhere.png can't be read"),
-        ({"magic": 1}, "magic: choose from"),
-    ],
-)
-def test_what_is_refused(
-    model: TextToImage,
-    files: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    asked: dict[str, Any],
-    said: str,
+WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": "cat - cat"}, "is zero and has no direction"),
+    ({"prompt": "cat + "}, "empty term"),
+    ({"prompt": "nowhere.png"}, "nowhere.png can't be read"),
+    ({"like": ["nowhere.png"]}, "nowhere.png can't be read"),
+    ({"negative": "- "}, "empty term"),
+    ({"mask": "m.png"}, "need an image to start from"),
+    ({"strength": 0.5}, "need an image to start from"),
+    ({"start": "a.png", "strength": 0.0}, "leaves the image unchanged"),
+    ({"start": "a.png", "strength": 1.5}, "strength=1.5"),
+    ({"start": "a.png", "mask": "white.png"}, "has one color"),
+    ({"start": "nowhere.png"}, "nowhere.png can't be read"),
+    ({"gradient": 1000.0}, "gradient=1000.0"),
+    ({"magic": 1}, "option 'magic' is unknown: choose from"),
+]
+
+
+def test_options_that_can_not_steer_are_refused_in_one_line(
+    model: TextToImage, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(files)
     Image.new("L", (64, 64), 255).save("white.png")
-    with pytest.raises(UserError, match=said) as caught:
-        model.steps(**{"prompt": "a cat", **asked})
-    assert "\n" not in str(caught.value)
+    for options, message in WRONG_OPTIONS:
+        with pytest.raises(UserError, match=message) as caught:
+            model.steps(**{"prompt": "a cat", **options})
+        assert "\n" not in str(caught.value)
 
 
-def test_the_last_steps_are_told_the_style_again(model: TextToImage) -> None:
+def test_the_last_steps_get_more_of_a_requested_style(model: TextToImage) -> None:
     usual = draw(model, style="noto")
     assert usual.record["style_strength"] == DrawConfig().style_strength > 0
     assert draw(model).record["style_strength"] == 0.0
@@ -219,30 +215,30 @@ def test_the_last_steps_are_told_the_style_again(model: TextToImage) -> None:
     assert not ways[-1]
 
 
-def test_a_stronger_style_is_its_own_direction_once_more(model: TextToImage) -> None:
-    term, prompt = Space(model.clip).term, styled("a cat + a hat", "noto")
-    bare = styled("a cat + a hat", "").vector(term)
-    wanted = 2 * prompt.vector(term) - bare
+def test_style_strength_adds_the_direction_of_the_style(model: TextToImage) -> None:
+    term, prompt = Space(model.clip).encode_term, parse_prompt("a cat + a hat", "noto")
+    unstyled = parse_prompt("a cat + a hat", "").embed(term)
+    wanted = 2 * prompt.embed(term) - unstyled
     np.testing.assert_allclose(
-        prompt.stronger(term, 1.0), wanted / np.linalg.norm(wanted), atol=1e-6
+        prompt.embed(term, style_strength=1.0), wanted / np.linalg.norm(wanted), atol=1e-6
     )
-    assert np.array_equal(styled("", "noto").stronger(term, 1.0), np.zeros(512))
-    away = styled("beard", "noto")
-    assert [t.text for t in prompt.without(away).bare] == ["a cat", "a hat", "beard"]
+    assert np.array_equal(parse_prompt("", "noto").embed(term, 1.0), np.zeros(512))
+    negative = parse_prompt("beard", "noto")
+    texts = [t.text for t in prompt.subtract(negative).unstyled]
+    assert texts == ["a cat", "a hat", "beard"]
 
 
-@pytest.mark.parametrize("other", ["a cat", "a cat in flat style"])
-def test_a_difference_of_styles_is_no_style_to_make_stronger(
-    model: TextToImage, other: str
-) -> None:
-    prompt = f"a cat in noto style - {other}"
-    assert styled(prompt, "twemoji").bare == styled(prompt, "twemoji").terms
-    assert draw(model, prompt).record["style_strength"] == 0.0
+def test_a_difference_of_styles_is_no_style_to_make_stronger(model: TextToImage) -> None:
+    for other in ("a cat", "a cat in flat style"):
+        prompt = f"a cat in noto style - {other}"
+        parsed = parse_prompt(prompt, "twemoji")
+        assert parsed.unstyled == parsed.terms
+        assert draw(model, prompt).record["style_strength"] == 0.0
 
 
 def test_style_is_added_to_words_and_not_to_pictures() -> None:
-    made = styled("a cat + b.png", "noto", like=["c.png"])
+    made = parse_prompt("a cat + b.png", "noto", like=["c.png"])
     assert made.terms == (
         Term(1, "a cat in noto style"), Term(1, "b.png", True), Term(1, "c.png", True),
     )  # fmt: skip
-    assert styled("b.png", "noto").style == ""
+    assert parse_prompt("b.png", "noto").style == ""

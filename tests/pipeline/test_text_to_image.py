@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import LATENT, write_model
+from tests.conftest import LATENT, write_variant
 from undiffuse import DrawConfig, TextToImage, UserError, diffusion, load
-from undiffuse.config import SIDE, STYLES, DenoiserConfig
-from undiffuse.data.emoji_sets import TRAINED
+from undiffuse.config import IMAGE_SIZE, STYLES
+from undiffuse.data.emoji_sets import TRAINED_STYLES
 from undiffuse.pipeline import Picture
-from undiffuse.pipeline.prompt import styled
+from undiffuse.pipeline.prompt import parse_prompt
 from undiffuse.runtime.weights import read_weights
 
 FAST: dict[str, Any] = {"steps": 4}
@@ -28,12 +28,12 @@ def same(one: Picture, other: Picture) -> bool:
     return np.array_equal(one.pixels, other.pixels)
 
 
-def test_the_families_are_those_that_are_trained_on() -> None:
-    assert STYLES == TRAINED
+def test_styles_are_those_of_the_training_set() -> None:
+    assert STYLES == TRAINED_STYLES
     assert DrawConfig().style in STYLES
 
 
-def test_a_picture_alone_or_among_others(model: TextToImage) -> None:
+def test_a_picture_is_the_same_alone_and_in_a_batch(model: TextToImage) -> None:
     prompts = ["a red apple", "", "two cats"]
     together = model.generate(prompts, n=3, seed=5, **FAST)
     assert [(p.record["prompt"], p.record["index"]) for p in together] == [
@@ -48,7 +48,7 @@ def test_a_picture_alone_or_among_others(model: TextToImage) -> None:
     assert not same(together[0], model.generate("a red apple", seed=6, **FAST)[0])
 
 
-def test_threads_and_a_fresh_start_change_nothing(model_folder: Path) -> None:
+def test_threads_and_loading_again_change_nothing(model_folder: Path) -> None:
     drawn = [
         load(model_folder, threads).generate("a red apple", n=2, sampler="ddpm", **FAST)
         for threads in (1, 2, 3)
@@ -56,28 +56,29 @@ def test_threads_and_a_fresh_start_change_nothing(model_folder: Path) -> None:
     assert all(same(a, b) for other in drawn[1:] for a, b in zip(drawn[0], other, strict=True))
 
 
-@pytest.mark.parametrize("sampler", diffusion.SAMPLERS)
-def test_every_sampler_draws_the_same_alone(model: TextToImage, sampler: str) -> None:
-    settings = {"sampler": sampler, "steps": 3}
-    both = model.generate("a red apple", n=2, **settings)
-    assert same(model.generate("a red apple", first_index=1, **settings)[0], both[1])
-    assert both[0].pixels.shape == (SIDE, SIDE, 3)
-    assert both[0].pixels.dtype == np.uint8
+def test_every_sampler_draws_the_same_alone(model: TextToImage) -> None:
+    for sampler in diffusion.SAMPLERS:
+        settings: dict[str, Any] = {"sampler": sampler, "steps": 3}
+        both = model.generate("a red apple", n=2, **settings)
+        assert same(model.generate("a red apple", first_index=1, **settings)[0], both[1]), sampler
+        assert both[0].pixels.shape == (IMAGE_SIZE, IMAGE_SIZE, 3)
+        assert both[0].pixels.dtype == np.uint8
 
 
-def test_steps_are_the_drawing_as_it_goes(model: TextToImage) -> None:
-    looks = list(model.steps("a red apple", n=2, sampler="blend", steps=20))
-    assert [look.step.alpha for look in looks] == pytest.approx([k / 20 for k in range(1, 21)])
-    assert [look.step.sigma for look in looks] == pytest.approx([1 - k / 20 for k in range(1, 21)])
-    for look in (looks[0], looks[-1]):
-        assert look.x_t().shape == look.x0().shape == (2, SIDE, SIDE, 3)
-        assert np.array_equal(look.x_t(slice(1, 2))[0], look.x_t()[1])
+def test_steps_show_the_drawing_after_each_step(model: TextToImage) -> None:
+    previews = list(model.steps("a red apple", n=2, sampler="blend", steps=20))
+    steps = [preview.step for preview in previews]
+    assert [step.alpha for step in steps] == pytest.approx([k / 20 for k in range(1, 21)])
+    assert [step.sigma for step in steps] == pytest.approx([1 - k / 20 for k in range(1, 21)])
+    for preview in (previews[0], previews[-1]):
+        assert preview.x_t().shape == preview.x0().shape == (2, IMAGE_SIZE, IMAGE_SIZE, 3)
+        assert np.array_equal(preview.x_t(slice(1, 2))[0], preview.x_t()[1])
     drawn = model.generate("a red apple", n=2, sampler="blend", steps=20)
-    assert np.array_equal(looks[-1].x_t(), [picture.pixels for picture in drawn])
-    assert not np.array_equal(looks[0].x_t(), looks[-1].x_t())
+    assert np.array_equal(previews[-1].x_t(), [picture.pixels for picture in drawn])
+    assert not np.array_equal(previews[0].x_t(), previews[-1].x_t())
 
 
-def test_settings_do_what_they_say(model: TextToImage) -> None:
+def test_every_setting_changes_the_picture(model: TextToImage) -> None:
     usual = model.generate("a red apple", **FAST)[0]
     for other in ({"guidance": 1.0}, {"steps": 5}, {"sampler": "euler"}, {"style": "noto"}):
         assert not same(usual, model.generate("a red apple", **{**FAST, **other})[0]), other
@@ -89,7 +90,7 @@ def test_settings_do_what_they_say(model: TextToImage) -> None:
     assert same(off.generate("a red apple", **FAST)[0], unguided)
 
 
-def test_the_record_is_enough_to_draw_it_again(model: TextToImage, model_folder: Path) -> None:
+def test_the_record_holds_every_setting_and_version(model: TextToImage, model_folder: Path) -> None:
     picture = model.generate("two cats", n=2, seed=2**64 - 1, guidance=2, style="blob", **FAST)[1]
     record = json.loads(json.dumps(picture.record))
     assert record == picture.record
@@ -100,9 +101,8 @@ def test_the_record_is_enough_to_draw_it_again(model: TextToImage, model_folder:
     assert (record["seed"], record["index"], record["guidance"]) == (2**64 - 1, 1, 2.0)
 
 
-@pytest.mark.parametrize(
-    ("prompt", "style", "text"),
-    [
+def test_a_prompt_that_names_no_style_gets_the_default_one() -> None:
+    for prompt, style, text in (
         ("a red apple", "twemoji", "a red apple in twemoji style"),
         ("  a red\n apple ", "noto", "a red apple in noto style"),
         ("a red apple in noto style", "twemoji", "a red apple in noto style"),
@@ -113,19 +113,17 @@ def test_the_record_is_enough_to_draw_it_again(model: TextToImage, model_folder:
         ("a red apple", "", "a red apple"),
         ("", "twemoji", ""),
         (" \n", "twemoji", ""),
-    ],
-)
-def test_a_bare_prompt_gets_a_family(prompt: str, style: str, text: str) -> None:
-    assert styled(prompt, style).text == text
+    ):
+        assert parse_prompt(prompt, style).text == text
 
 
-def test_what_one_should_know_is_said(model: TextToImage) -> None:
+def test_notes_tell_what_the_prompt_can_not_do(model: TextToImage) -> None:
     def notes(prompt: str, **settings: Any) -> str:
         return " ".join(model.generate(prompt, steps=1, **settings)[0].notes)
 
     assert notes("a red apple") == ""
-    assert "unsteered" in notes("")
-    assert "cut off: 'in twemoji style'" in notes("a" * 46)
+    assert notes("") == "the prompt is empty: the picture is random"
+    assert "'in twemoji style' was cut off" in notes("a" * 46)
     assert notes("a noto cat") == ""
     assert "flat is not added" in notes("a noto cat", style="flat")
 
@@ -150,32 +148,28 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"sampler": "magic"}, "choose one of blend, ddpm"),
     ({"style": "cubist"}, "choose one of noto, twemoji"),
     ({"prompt": "x" * 1001}, "1001 characters"),
-    ({"prompt": "a \udcff b"}, "is no text"),
-    ({"prompt": [3]}, "is no text"),
-    ({"prompt": []}, "no prompt"),
+    ({"prompt": "a \udcff b"}, "is no UTF-8 text"),
+    ({"prompt": [3]}, "is no UTF-8 text"),
+    ({"prompt": []}, "the list of prompts is empty"),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "said"), WRONG)
-def test_what_cannot_be_drawn_is_refused_before_it_begins(
-    model: TextToImage, wrong: dict[str, Any], said: str
+def test_a_wrong_argument_is_refused_in_one_line_before_the_first_step(model: TextToImage) -> None:
+    for wrong, message in WRONG:
+        with pytest.raises(UserError, match=message) as caught:
+            model.steps(**{"prompt": "a red apple", **wrong})
+        assert "\n" not in str(caught.value)
+    for change in ({"band_low": 0.7, "band_high": 0.5}, {"shift": 0.0}):
+        with pytest.raises(UserError, match=r"band_low|shift"):
+            replace(model, defaults=DrawConfig(**change)).steps("a red apple")
+
+
+@pytest.mark.slow
+def test_networks_that_predict_eps_v_or_the_previous_step_draw_too(
+    tmp_path: Path, model_folder: Path
 ) -> None:
-    with pytest.raises(UserError, match=said) as caught:
-        model.steps(**{"prompt": "a red apple", **wrong})
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("change", [{"band_low": 0.7, "band_high": 0.5}, {"shift": 0.0}])
-def test_settings_out_of_range_are_refused(model: TextToImage, change: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"band_low|shift"):
-        replace(model, defaults=DrawConfig(**change)).steps("a red apple")
-
-
-@pytest.mark.parametrize("target", ["eps", "v", "previous"])
-def test_networks_that_predict_something_else_draw_too(tmp_path: Path, target: str) -> None:
-    config = DenoiserConfig(**{**vars(LATENT), "target": target, "schedule": "linear"})
-    chain = {"chain": 8} if target == "previous" else {}
-    drawer = load(write_model(tmp_path, config, **chain))
-    sampler = "previous" if target == "previous" else "dpmpp_2m"
-    picture = drawer.generate("a red apple", sampler=sampler, **FAST)[0]
-    assert picture.pixels.std() > 0
+    for target, sampler in (("eps", "dpmpp_2m"), ("v", "dpmpp_2m"), ("previous", "previous")):
+        config = replace(LATENT, target=target, schedule="linear")
+        folder = write_variant(tmp_path / target, model_folder, config, chain=8)
+        picture = load(folder).generate("a red apple", sampler=sampler, **FAST)[0]
+        assert picture.pixels.std() > 0, target

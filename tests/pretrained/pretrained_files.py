@@ -1,5 +1,5 @@
-"""Tiny pretrained CLIPs with random weights, written by transformers; and the same for open_clip,
-by a table of names of its own."""
+"""Writes tiny CLIPs with random weights: by transformers, and in open_clip's layout by a table of
+names that is independent of the package's."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from tests.sample import originals
 from undiffuse.clip.tokenizer import END, START
-from undiffuse.training.bpe import learn
+from undiffuse.training.bpe import train_bpe
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -34,8 +34,8 @@ IMAGE = {
 
 @cache
 def vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Tokens in OpenAI's order: start and end are the last two."""
-    learnt = learn([sample.record["name"] for sample in originals()], 640, 2)
+    """Vocabulary and merges in OpenAI's order: start and end have the highest ids."""
+    learnt = train_bpe([sample.record["name"] for sample in originals()], 640, 2)
     tokens = [token for token in learnt.vocabulary if token not in (START, END)]
     numbers = {token: number for number, token in enumerate([*tokens, START, END])}
     return numbers, [(first, second) for first, second in learnt.merges]
@@ -46,9 +46,7 @@ def peer_tokenizer() -> Any:
     return CLIPTokenizer(vocab=dict(numbers), merges=list(merges))
 
 
-def peer_model(
-    text: dict[str, Any], image: dict[str, Any], dim: int = 24, *, seed: int = 0, large: bool = True
-) -> Any:
+def peer_model(text: dict[str, Any], image: dict[str, Any], dim: int = 24, *, seed: int = 0) -> Any:
     numbers, _ = vocabulary()
     ends = {"bos_token_id": numbers[START], "eos_token_id": numbers[END], "pad_token_id": 1}
     text, image = {**TEXT, **ends, **text}, {**IMAGE, **image}
@@ -56,16 +54,16 @@ def peer_model(
         torch.manual_seed(seed)
         config = CLIPConfig(text_config=text, vision_config=image, projection_dim=dim)
         model = CLIPModel(config).eval()
-        # The plain products: with torch's fused ones, as here, the figures are equal to the bit.
+        # The package uses fused attention; the comparison should not.
         model.set_attn_implementation("eager")
-        for parameter in model.parameters() if large else ():
-            if parameter.ndim:  # as it begins, attention looks at everything alike
+        for parameter in model.parameters():
+            if parameter.ndim:  # at initialization, attention is nearly uniform
                 parameter.add_(torch.randn_like(parameter) * 0.2)
     return model
 
 
 def write_hf(folder: Path, model: Any = None, **processor: Any) -> Any:
-    """A folder as transformers writes it; returns the model."""
+    """Write a folder as transformers does; returns the model."""
     model = model if model is not None else peer_model({}, {})
     side = model.config.vision_config.image_size
     sizes = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
@@ -76,7 +74,7 @@ def write_hf(folder: Path, model: Any = None, **processor: Any) -> Any:
 
 
 def write_openai_vocabulary(folder: Path) -> None:
-    """vocab.json and merges.txt in place of tokenizer.json."""
+    """Write vocab.json and merges.txt, and delete tokenizer.json."""
     (folder / "tokenizer.json").unlink()
     numbers, merges = vocabulary()
     (folder / "vocab.json").write_text(json.dumps(numbers))
@@ -105,7 +103,7 @@ OPEN_NAMES = (
 
 
 def write_open_clip(folder: Path, hf: Path, *, custom: bool, quick: bool) -> None:
-    """What `write_hf` wrote in `hf`, as open_clip writes it."""
+    """Write the CLIP in `hf` in open_clip's layout. `custom`: with a text encoder of its own."""
     tensors = load_file(hf / "model.safetensors")
     out = {}
     for name, tensor in tensors.items():

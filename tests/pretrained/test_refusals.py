@@ -1,9 +1,8 @@
-"""Folders that hold no CLIP, or a broken one: one line that names the file and the thing."""
+"""Folders without a CLIP, or with a broken one: one line that names the file and the reason."""
 
 import json
 import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,12 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from tests.pretrained.pretrained_files import write_hf, write_open_clip  # noqa: E402
 from undiffuse.errors import UserError  # noqa: E402
+from undiffuse.pretrained.config import build_network  # noqa: E402
 from undiffuse.pretrained.encoder import PretrainedClip  # noqa: E402
-from undiffuse.pretrained.files import find_files  # noqa: E402
-from undiffuse.pretrained.network import load  # noqa: E402
+from undiffuse.pretrained.files import read_json  # noqa: E402
+
+POSITIONS = "text_model.embeddings.position_embedding.weight"
+KEYS = "vision_model.encoder.layers.1.self_attn.k_proj.weight"
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +46,15 @@ def open_clip(written: tuple[Path, Path], tmp_path: Path) -> Path:
     return copied(written[1], tmp_path)
 
 
-def refused(folder: Path, said: str) -> str:
-    with pytest.raises(UserError, match=said) as raised:
+def assert_refused(folder: Path, message: str) -> str:
+    with pytest.raises(UserError, match=message) as raised:
         PretrainedClip(folder)
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
 
 class Trap:
-    """Would leave a file behind if it were ever read."""
+    """Creates a file if it is ever unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,7 +65,7 @@ class Trap:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "clip.pt"])
 @pytest.mark.parametrize("old", [False, True])
-def test_a_pickle_is_never_read(hf: Path, name: str, old: bool) -> None:
+def test_a_pickle_is_never_loaded(hf: Path, name: str, old: bool) -> None:
     (hf / "model.safetensors").unlink()
     trap = Trap(hf / "sprung")
     if old:
@@ -71,88 +73,77 @@ def test_a_pickle_is_never_read(hf: Path, name: str, old: bool) -> None:
     else:
         torch.save({"a": trap}, hf / name)
         assert zipfile.is_zipfile(hf / name)
-    said = refused(hf, f"{name} is a pickle, which can run any code")
+    said = assert_refused(hf, f"{name} is a pickle, which can run any code")
     assert "save_pretrained(FOLDER, safe_serialization=True)" in said
     if name == "clip.pt":
-        refused(hf / name, "is a pickle")
+        assert_refused(hf / name, "is a pickle")
     assert not trap.path.exists()
 
 
-def test_folders_without_a_clip(hf: Path) -> None:
-    refused(hf / "nowhere", "is no folder: give one with config.json")
-    refused(hf / "config.json", "is no folder")
+def test_folders_without_a_clip_are_refused(hf: Path) -> None:
+    assert_refused(hf / "nowhere", r"is no folder: give one with config\.json")
+    assert_refused(hf / "config.json", "is no folder")
     (hf / "model.safetensors").rename(hf / "other.safetensors")
-    refused(hf, r"has no CLIP in it: there is neither config.json with model.safetensors nor open")
+    assert_refused(hf, r"there is neither config\.json with model\.safetensors nor open")
     (hf / "model.safetensors.index.json").write_text("{}")
-    refused(hf, "in several files")
+    assert_refused(hf, "in several files")
 
 
-@pytest.mark.parametrize("name", ["preprocessor_config.json", "tokenizer.json"])
-def test_a_file_that_is_missing(hf: Path, name: str) -> None:
-    (hf / name).unlink()
-    refused(hf, f"has no {name}")
-
-
-def test_the_processors_in_one_file(hf: Path) -> None:
-    """As newer versions of transformers write them."""
-    before = find_files(hf).preprocess
-    said = json.loads((hf / "preprocessor_config.json").read_text())
+def test_a_missing_file_is_named(hf: Path) -> None:
+    (hf / "tokenizer.json").unlink()
+    assert_refused(hf, r"has no tokenizer\.json")
     (hf / "preprocessor_config.json").unlink()
-    (hf / "processor_config.json").write_text(json.dumps({"image_processor": said}))
-    assert find_files(hf).preprocess == before
+    assert_refused(hf, r"preprocessor_config\.json can't be read: No such file")
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"x" * 100, b"\xff" * 8, b"\x02\0\0\0\0\0\0\0{}", b"\x05\0\0\0\0\0\0\0nope!"]
-)
-def test_weights_that_are_broken(hf: Path, data: bytes) -> None:
-    (hf / "model.safetensors").write_bytes(data)
-    refused(hf, r"not a safetensors file, or is broken|lacks the tensor")
+def test_broken_weight_files_are_refused(hf: Path) -> None:
+    for data in (b"", b"x" * 100, b"\xff" * 8, b"\x02\0\0\0\0\0\0\0{}", b"\5\0\0\0\0\0\0\0nope!"):
+        (hf / "model.safetensors").write_bytes(data)
+        assert_refused(hf, r"model\.safetensors can't be used: (Error while deserial|it lacks)")
 
 
-def renamed(name: str, to: str) -> Callable[[dict[str, Any]], None]:
-    return lambda tensors: tensors.update({to: tensors.pop(name)})
-
-
-def put(name: str, make: Callable[[Any], Any]) -> Callable[[dict[str, Any]], None]:
-    return lambda tensors: tensors.update({name: make(tensors.get(name))})
-
-
-POSITIONS = "text_model.embeddings.position_embedding.weight"
-KEYS = "vision_model.encoder.layers.1.self_attn.k_proj.weight"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda t: t.pop("text_projection.weight"), "lacks the tensor text_projection.weight"),
-        (renamed(KEYS, "another"), f"lacks the tensor {KEYS}"),
-        (put("another", lambda _: torch.zeros(1)), "has a tensor another, which config.json"),
-        (put(KEYS, lambda t: t[:-1].clone()), f"{KEYS} is F32 .*, and not floats of"),
-        (put(KEYS, lambda t: t[None].clone()), f"{KEYS} is F32"),
-        (put(KEYS, lambda t: t.long()), f"{KEYS} is I64"),
-        (put(POSITIONS, lambda t: torch.cat([t, t])), f"{POSITIONS} is F32"),
-        (put(POSITIONS, lambda t: t * float("nan")), f"{POSITIONS} is not finite"),
-        (put("logit_scale", lambda t: t[None].clone()), "logit_scale is F32"),
-    ],
-)
-def test_tensors_that_do_not_fit(hf: Path, change: Any, said: str) -> None:
+def test_tensors_that_do_not_fit_are_refused(hf: Path) -> None:
     tensors = load_file(hf / "model.safetensors")
-    change(tensors)
-    save_file(tensors, hf / "model.safetensors")
-    refused(hf, said)
+    keys, positions = tensors[KEYS], tensors[POSITIONS]
+    without = {name: tensor for name, tensor in tensors.items() if name != KEYS}
+    for changed, message in (
+        (without, f"lacks the tensor {KEYS}"),
+        ({**without, "another": keys}, "has the tensor another"),
+        ({**tensors, "another": torch.zeros(1)}, "has the tensor another"),
+        ({**tensors, KEYS: keys[:-1].clone()}, rf"{KEYS} is torch.float32 \[47, 48\], expected"),
+        ({**tensors, KEYS: keys[None].clone()}, f"{KEYS} is torch.float32"),
+        ({**tensors, KEYS: keys.long()}, f"{KEYS} is torch.int64"),
+        ({**tensors, POSITIONS: positions.repeat(2, 1)}, f"{POSITIONS} is torch.float32"),
+        ({**tensors, POSITIONS: positions * float("nan")}, f"{POSITIONS} has values"),
+        ({**tensors, "logit_scale": torch.zeros(1)}, "logit_scale is torch.float32"),
+    ):
+        save_file(changed, hf / "model.safetensors")
+        assert_refused(hf, rf"model\.safetensors can't be used: .*{message}")
 
 
-def test_known_buffers_are_passed_over(hf: Path) -> None:
+def test_open_clips_tensors_that_do_not_fit_are_refused(open_clip: Path) -> None:
+    path = open_clip / "open_clip_model.safetensors"
+    tensors, name = load_file(path), "transformer.resblocks.0.attn.in_proj_weight"
+    for changed, message in (
+        ({key: one for key, one in tensors.items() if key != name}, f"it has no '{name}'"),
+        ({**tensors, "another": torch.zeros(1)}, "has the tensor another"),
+        ({**tensors, name: tensors[name][:-1].clone()}, "95"),
+        ({**tensors, "visual.proj": tensors["visual.proj"].t().contiguous()}, "visual_projection"),
+    ):
+        save_file(changed, path)
+        assert_refused(open_clip, rf"open_clip_model\.safetensors can't be used: .*{message}")
+
+
+def test_buffers_in_old_files_are_ignored(hf: Path) -> None:
     tensors = load_file(hf / "model.safetensors")
     for tower in ("text", "vision"):
         tensors[f"{tower}_model.embeddings.position_ids"] = torch.arange(9)[None]
     save_file(tensors, hf / "model.safetensors")
-    load(hf)
+    PretrainedClip(hf)
 
 
-def changed(path: Path, *keys: str, **values: Any) -> None:
-    """`values` in the object at `keys`; None takes one away."""
+def change(path: Path, *keys: str, **values: Any) -> None:
+    """Set `values` in the object at `keys`; None deletes a key."""
     whole = json.loads(path.read_text())
     part = whole
     for key in keys:
@@ -165,83 +156,106 @@ def changed(path: Path, *keys: str, **values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "values", "said"),
+    ("part", "values", "message"),
     [
-        ((), {"model_type": "siglip"}, "has model_type='siglip': undiffuse reads 'clip'"),
-        ((), {"model_type": None}, "has no model_type"),
-        ((), {"text_config": 3}, "text_config=3"),
-        ((), {"text_config": None}, "has no text_config"),
-        ((), {"projection_dim": 25}, "visual_projection.weight is F32|text_projection"),
-        (("text_config",), {"hidden_act": "relu"}, "hidden_act='relu'"),
-        (("text_config",), {"eos_token_id": [1, 2]}, "eos_token_id="),
-        (("text_config",), {"eos_token_id": 5}, "the text tower's end is 5"),
-        (("text_config",), {"hidden_size": 10**9}, "hidden_size=1000000000"),
-        (("text_config",), {"num_hidden_layers": 10**9}, "num_hidden_layers=1000000000"),
-        (("text_config",), {"num_hidden_layers": True}, "num_hidden_layers=True"),
-        (("text_config",), {"num_attention_heads": 5}, "5 heads don't share a width of 32"),
-        (("text_config",), {"layer_norm_eps": "x"}, "layer_norm_eps='x'"),
-        (("vision_config",), {"image_size": [32, 32]}, "image_size="),
-        (("vision_config",), {"image_size": 64}, "crop_size="),
-        (("vision_config",), {"patch_size": 16}, "position_embedding.weight is F32"),
-        (("vision_config",), {"num_channels": 4}, "num_channels=4"),
-        (("vision_config",), {"num_hidden_layers": 1}, "has a tensor vision_model.*layers.1"),
-        (("vision_config",), {"num_hidden_layers": 3}, "lacks the tensor vision_model.*layers.2"),
+        (None, {"model_type": "siglip"}, "model_type='siglip' is not one of"),
+        (None, {"model_type": None}, "model_type=None"),
+        (None, {"text_config": 3}, "text_config=3 is no object"),
+        (None, {"text_config": None}, "it has no 'text_config'"),
+        ("text_config", {"hidden_act": "nope"}, "nope"),
+        ("text_config", {"eos_token_id": [1, 2]}, "eos_token_id="),
+        ("text_config", {"hidden_size": 10**9}, "hidden_size=1000000000"),
+        ("text_config", {"hidden_size": 32.0}, "hidden_size=32.0"),
+        ("text_config", {"hidden_size": -32}, "hidden_size=-32"),
+        ("text_config", {"num_hidden_layers": 10**9}, "num_hidden_layers=1000000000"),
+        ("text_config", {"num_hidden_layers": True}, "num_hidden_layers=True"),
+        ("text_config", {"num_attention_heads": 5}, "32.* is not a multiple .*5"),
+        ("text_config", {"layer_norm_eps": "x"}, "layer_norm_eps"),
+        ("vision_config", {"image_size": [32, 32]}, "image_size="),
     ],
 )
-def test_configurations(hf: Path, keys: tuple[str, ...], values: Any, said: str) -> None:
-    changed(hf / "config.json", *keys, **values)
-    refused(hf, said)
+def test_configurations_are_refused(
+    hf: Path, part: str | None, values: dict[str, Any], message: str
+) -> None:
+    change(hf / "config.json", *([part] if part else []), **values)
+    assert_refused(hf, rf"config\.json can't be used: .*{message}")
 
 
-def test_the_configuration_that_is_said_twice(hf: Path) -> None:
-    """The second one counts, as it does in transformers, with what it leaves out."""
+def test_a_configuration_that_does_not_fit_the_other_files_is_refused(hf: Path) -> None:
+    text = (hf / "config.json").read_text()
+    for part, values, message in (
+        ((), {"projection_dim": 25}, "_projection.weight is torch.float32"),
+        (("text_config",), {"eos_token_id": 5}, r"and not as \[start, 5\]"),
+        (("vision_config",), {"image_size": 64}, "crop_size="),
+        (("vision_config",), {"patch_size": 16}, "_embedding.weight is torch.float32"),
+        (("vision_config",), {"num_hidden_layers": 1}, "has the tensor vision_model.*layers.1"),
+        (("vision_config",), {"num_hidden_layers": 3}, "lacks the tensor vision_model.*layers.2"),
+    ):
+        (hf / "config.json").write_text(text)
+        change(hf / "config.json", *part, **values)
+        assert_refused(hf, message)
+
+
+def test_settings_that_could_load_code_or_kernels_are_ignored(hf: Path) -> None:
+    path = hf / "config.json"
+    change(path, auto_map={"AutoModel": "evil.Model"}, dtype="float16")
+    change(path, quantization_config={"quant_method": "bitsandbytes"})
+    for part in ("text_config", "vision_config"):
+        change(path, part, _attn_implementation="user/kernel", output_attentions=True)
+    config = PretrainedClip(hf).network.config
+    assert not hasattr(config, "quantization_config")
+    assert config.text_config._attn_implementation == "sdpa"
+    assert not config.text_config.output_attentions
+
+
+def test_the_second_copy_of_a_configuration_counts_as_in_transformers(hf: Path) -> None:
     from transformers import CLIPConfig
 
-    changed(hf / "config.json", text_config_dict={"hidden_size": 96, "layer_norm_eps": 0.5})
-    text = find_files_text(hf)
-    peer = CLIPConfig.from_pretrained(hf).text_config
-    assert (text.width, text.eps, text.heads, text.depth) == (
-        peer.hidden_size, peer.layer_norm_eps, peer.num_attention_heads, peer.num_hidden_layers,
-    )  # fmt: skip
-
-
-def find_files_text(folder: Path) -> Any:
-    from undiffuse.pretrained.layouts import read_hf
-    from undiffuse.pretrained.settings import Settings
-
-    return read_hf(Settings.read(folder / "config.json")).text
+    change(hf / "config.json", text_config_dict={"hidden_size": 96, "layer_norm_eps": 0.5})
+    found = build_network(hf / "config.json").config.text_config
+    wanted = CLIPConfig.from_pretrained(hf).text_config
+    for name in ("hidden_size", "layer_norm_eps", "num_attention_heads", "num_hidden_layers"):
+        assert getattr(found, name) == getattr(wanted, name)
 
 
 @pytest.mark.parametrize(
-    ("keys", "values", "said"),
+    ("keys", "values", "message"),
     [
-        ((), {"model_cfg": None}, "has no model_cfg"),
-        ((), {"preprocess_cfg": None}, "has no preprocess_cfg"),
-        (("preprocess_cfg",), {"mean": None}, "has no mean"),
-        (("preprocess_cfg",), {"resize_mode": "longest"}, "resize_mode='longest'"),
+        ((), {"model_cfg": None}, "it has no 'model_cfg'"),
+        ((), {"preprocess_cfg": None}, "it has no 'preprocess_cfg'"),
+        (("preprocess_cfg",), {"mean": None}, "it has no 'mean'"),
         (("model_cfg",), {"quick_gelu": "yes"}, "quick_gelu='yes'"),
         (("model_cfg",), {"init_logit_bias": -10}, "init_logit_bias=-10"),
-        (("model_cfg",), {"multimodal_cfg": {}}, "multimodal_cfg={}"),
-        (("model_cfg", "vision_cfg"), {"layers": [3, 4, 6, 3]}, "only ViTs are read"),
-        (("model_cfg", "vision_cfg"), {"timm_model_name": "x"}, "only ViTs are read"),
+        (("model_cfg",), {"multimodal_cfg": {"layers": 12}}, "multimodal_cfg={"),
+        (("model_cfg", "vision_cfg"), {"layers": [3, 4, 6, 3]}, "layers="),
+        (("model_cfg", "vision_cfg"), {"timm_model_name": "x"}, "timm_model_name='x'"),
         (("model_cfg", "vision_cfg"), {"attentional_pool": True}, "attentional_pool=True"),
-        (("model_cfg", "vision_cfg"), {"patch_size": None}, "has no patch_size"),
-        (("model_cfg", "vision_cfg"), {"head_width": 5}, "9 heads don't share"),
+        (("model_cfg", "vision_cfg"), {"width": 10**9}, "width=1000000000"),
+        (("model_cfg", "vision_cfg"), {"head_width": 5}, "is not a multiple"),
+        (("model_cfg", "vision_cfg"), {"patch_size": None}, "patch_embedding.weight is"),
         (("model_cfg", "text_cfg"), {"pool_type": "last"}, "pool_type='last'"),
         (("model_cfg", "text_cfg"), {"hf_model_name": "roberta"}, "hf_model_name='roberta'"),
         (("model_cfg", "text_cfg"), {"norm_kwargs": {"eps": 1e-6}}, "norm_kwargs="),
-        (("model_cfg", "text_cfg"), {"width": 33}, "2 heads don't share a width of 33"),
+        (("model_cfg", "text_cfg"), {"width": 33}, "33.* is not a multiple"),
     ],
 )
-def test_configurations_of_open_clip(
-    open_clip: Path, keys: tuple[str, ...], values: Any, said: str
+def test_open_clips_configurations_are_refused(
+    open_clip: Path, keys: tuple[str, ...], values: Any, message: str
 ) -> None:
-    changed(open_clip / "open_clip_config.json", *keys, **values)
-    refused(open_clip, said)
+    change(open_clip / "open_clip_config.json", *keys, **values)
+    assert_refused(open_clip, message)
 
 
-def test_settings_that_do_nothing(open_clip: Path) -> None:
-    config = open_clip / "open_clip_config.json"
-    changed(config, "model_cfg", "text_cfg", pool_type="argmax", proj_bias=False, norm_kwargs={})
-    changed(config, "model_cfg", "vision_cfg", pool_type="tok", attentional_pool=False)
-    load(open_clip)
+def test_open_clips_default_settings_are_accepted(open_clip: Path) -> None:
+    path = open_clip / "open_clip_config.json"
+    change(path, "model_cfg", "text_cfg", pool_type="argmax", proj_bias=False, norm_kwargs={})
+    change(path, "model_cfg", "vision_cfg", pool_type="tok", attentional_pool=False)
+    PretrainedClip(open_clip)
+
+
+def test_files_that_are_no_json_objects_are_refused(tmp_path: Path) -> None:
+    deep = '{"a":' * 9_999 + "1" + "}" * 9_999
+    for text in ("", "[]", "{", "nul", '"x"', "[" * 99_999, deep, "\udc80"):
+        (tmp_path / "x.json").write_bytes(text.encode(errors="surrogateescape"))
+        with pytest.raises(UserError, match=r"x\.json can't be used: [^\n]+$"):
+            read_json(tmp_path / "x.json")

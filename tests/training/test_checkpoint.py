@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, and never anything but plain tensors."""
+"""Checkpoints are written atomically and hold nothing but plain tensors."""
 
 import pickle
 from pathlib import Path
@@ -12,80 +12,63 @@ from undiffuse.training import checkpoint
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(7), "c": torch.zeros(0)}
 
 
-def test_there_and_back(tmp_path: Path) -> None:
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "new" / "x.safetensors"
-    checkpoint.save(path, TENSORS, {"step": 3, "name": "ü"})
+    written = {**TENSORS, "not contiguous": TENSORS["a"].T}
+    checkpoint.save(path, written, {"step": 3, "name": "ü"})
     tensors, meta = checkpoint.load(path)
     assert meta == {"step": 3, "name": "ü"}
-    assert tensors.keys() == TENSORS.keys()
+    assert tensors.keys() == written.keys()
     for name, tensor in tensors.items():
-        assert torch.equal(tensor, TENSORS[name])
-        assert tensor.dtype == TENSORS[name].dtype
+        assert torch.equal(tensor, written[name])
+        assert tensor.dtype == written[name].dtype
     assert [p.name for p in path.parent.iterdir()] == ["x.safetensors"]
 
 
-def test_what_does_not_lie_in_order_in_memory(tmp_path: Path) -> None:
-    turned = TENSORS["a"].T
-    checkpoint.save(tmp_path / "x", {"a": turned}, {})
-    assert torch.equal(checkpoint.load(tmp_path / "x")[0]["a"], turned)
-
-
-def break_off(tensors, path, metadata) -> None:
+def fail_in_the_middle(tensors, path, metadata) -> None:
     Path(path).write_bytes(b"half")
     raise OSError("no space left on device")
 
 
-def test_an_error_leaves_the_old_file_and_no_other(
+def test_a_failed_write_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.safetensors"
     checkpoint.save(path, TENSORS, {"step": 1})
     before = path.read_bytes()
-    monkeypatch.setattr(checkpoint, "save_file", break_off)
+    monkeypatch.setattr(checkpoint, "save_file", fail_in_the_middle)
     with pytest.raises(OSError, match="no space"):
         checkpoint.save(path, TENSORS, {"step": 2})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_kill_left_behind_is_overwritten(tmp_path: Path) -> None:
+def test_the_partial_file_of_a_crash_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / ".x.part").write_bytes(b"half")
     checkpoint.save(tmp_path / "x", TENSORS, {})
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00" * 100, b"no tensors", pickle.dumps({"step": 1})])
-def test_broken(data: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(data)
-    with pytest.raises(UserError, match="not a weight file of undiffuse, or is broken"):
-        checkpoint.load(path)
-
-
-def test_cut_short(tmp_path: Path) -> None:
-    path = tmp_path / "x.safetensors"
-    checkpoint.save(path, TENSORS, {})
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(UserError, match="is broken"):
-        checkpoint.load(path)
-
-
-def test_another_programs_file(tmp_path: Path) -> None:
+def test_broken_and_foreign_files_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    save_file(TENSORS, tmp_path / "x")
+    path = tmp_path / "x.safetensors"
+    checkpoint.save(path, TENSORS, {})
+    truncated = path.read_bytes()[:-3]
+    for data in (truncated, b"", b"\x00" * 100, b"no tensors", pickle.dumps({"step": 1})):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match="not a weight file of undiffuse, or is broken"):
+            checkpoint.load(path)
+    save_file(TENSORS, path)
     with pytest.raises(UserError, match="not a weight file of undiffuse"):
-        checkpoint.load(tmp_path / "x")
-
-
-def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no file"):
-        checkpoint.load(tmp_path / "x")
+        checkpoint.load(path)
     with pytest.raises(UserError, match="not a weight file"):
         checkpoint.load(tmp_path)
+    with pytest.raises(UserError, match="there is no file"):
+        checkpoint.load(tmp_path / "missing")
 
 
-def test_optimiser_state_there_and_back(tmp_path: Path) -> None:
+def test_optimizer_state_is_restored() -> None:
     def made() -> list[torch.optim.Optimizer]:
         torch.manual_seed(0)
         one, two = (torch.nn.Parameter(torch.randn(4, 3)) for _ in range(2))

@@ -18,8 +18,10 @@ from undiffuse.data.shards import write_shards
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights, write_weights
 from undiffuse.training import checkpoint
-from undiffuse.training.latent_cache import Frozen, load_module
+from undiffuse.training.latent_cache import FrozenModels
+from undiffuse.training.model_io import load_module
 
+pytestmark = pytest.mark.slow
 EAGER = ["--eager", "--threads", "1"]
 
 
@@ -45,7 +47,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with clip, judge, codec and denoiser, three steps each."""
     out = tmp_path_factory.mktemp("runs")
     table = tiny.words()
-    meta = {"words": table.words, "names": table.names, "right": table.right}
+    meta = {"words": table.words, "names": table.names, "right": table.synonyms}
     tensors = {"words": table.word_vectors.half(), "names": table.name_vectors.half()}
     checkpoint.save(out / "words.safetensors", tensors, meta)
     common = ("--data", FOLDER, "--steps", "3", *EAGER)
@@ -68,7 +70,7 @@ def frozen(out: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def test_weight_files(trained: Path) -> None:
+def test_weight_files_name_what_they_were_trained_with(trained: Path) -> None:
     clip = read_weights(trained / "clip" / "clip.safetensors", "clip")
     assert clip.meta["training"]["steps"] == 3
     assert "log_word_scale" not in clip.tensors
@@ -79,8 +81,7 @@ def test_weight_files(trained: Path) -> None:
     assert denoiser.meta["chain"] == 0
 
 
-def test_what_ships_are_the_averages(trained: Path) -> None:
-    """Of the length that the recipe says, and not the last weights."""
+def test_weight_files_hold_the_averaged_weights(trained: Path) -> None:
     for kind, length in (("clip", 0.05), ("codec", 0.05), ("denoiser", 0.10)):
         tensors, _ = checkpoint.load(trained / kind / "checkpoint.safetensors")
         shipped = read_weights(trained / kind / f"{kind}.safetensors", kind).tensors
@@ -95,21 +96,21 @@ def test_what_ships_are_the_averages(trained: Path) -> None:
         assert differ
 
 
-def test_logs_and_sheets(trained: Path) -> None:
+def test_validation_results_are_logged_and_drawn(trained: Path) -> None:
     log = (trained / "clip" / "log.txt").read_text()
     assert log.startswith("step 3 0.00 h: loss ")
-    assert "held-out cell 0." in log
+    assert "held-out cell top-1 0." in log
     assert "dB" in (trained / "codec" / "log.txt").read_text()
     log = (trained / "denoiser" / "log.txt").read_text()
     assert "% of " in log
     assert "GFLOP/s" in log
-    assert "names 0." in log
+    assert "names top-1 0." in log
     sheet = Image.open(trained / "denoiser" / "sheet-000003.png")
     assert sheet.width == 16 * 64
     assert sheet.height % 64 == 0
 
 
-def test_modules_are_loaded_strictly(trained: Path, tmp_path: Path) -> None:
+def test_a_module_with_a_missing_tensor_is_refused(trained: Path, tmp_path: Path) -> None:
     from undiffuse.runtime.weights import write_weights
 
     path = trained / "denoiser" / "denoiser.safetensors"
@@ -121,17 +122,17 @@ def test_modules_are_loaded_strictly(trained: Path, tmp_path: Path) -> None:
     tensors = dict(weights.tensors)
     tensors.pop("norm.gain")
     write_weights(tmp_path / "x.safetensors", tensors, weights.meta)
-    with pytest.raises(UserError, match=r"does not fit its own configuration: norm\.gain"):
+    with pytest.raises(UserError, match=r"does not match its own configuration: norm\.gain"):
         load_module(tmp_path / "x.safetensors", "denoiser")
 
 
-def test_the_cache_is_the_same_again(trained: Path, tmp_path: Path) -> None:
+def test_the_latent_cache_is_reproducible(trained: Path, tmp_path: Path) -> None:
     from tests.sample import pictures
 
     few = pictures().subset(np.arange(20))
-    paths = [Path(path) for path in frozen(trained)[1::2]]
+    paths = [Path(path) for path in frozen(trained)[1:4:2]]
     one, other, again = (
-        Frozen.load(*paths).cache(few, tmp_path / name, lambda line: None) for name in "aba"
+        FrozenModels.load(*paths).cache(few, tmp_path / name, lambda line: None) for name in "aba"
     )
     assert all(
         torch.equal(a, b) for a, b in zip(vars(one).values(), vars(again).values(), strict=True)
@@ -143,7 +144,7 @@ def test_the_cache_is_the_same_again(trained: Path, tmp_path: Path) -> None:
     assert torch.allclose(one.pictures.float().norm(dim=1), torch.ones(20), atol=1e-2)
 
 
-def test_finished_runs_go_on_to_nothing(trained: Path) -> None:
+def test_a_finished_run_writes_the_same_weights_again(trained: Path) -> None:
     path = trained / "codec" / "codec.safetensors"
     before = path.read_bytes()
     common = ("--data", FOLDER, "--steps", "3", *EAGER)
@@ -152,21 +153,23 @@ def test_finished_runs_go_on_to_nothing(trained: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_another_setting_in_the_same_folder(trained: Path) -> None:
+def test_another_setting_in_the_same_folder_is_refused(trained: Path) -> None:
     with pytest.raises(UserError, match="trained with another batch, with 16"):
         run("codec", "--data", FOLDER, "--batch", "8", "-o", trained / "codec", *EAGER)
-    with pytest.raises(UserError, match="trained with another rate"):
+    with pytest.raises(UserError, match="trained with another learning_rate"):
         run("denoiser", "--data", FOLDER, "--batch", "16", "-o", trained / "denoiser",
-            "--rate", "0.1", *frozen(trained), *EAGER)  # fmt: skip
+            "--learning-rate", "0.1", *frozen(trained), *EAGER)  # fmt: skip
     with pytest.raises(UserError, match="trained with another clip"):
         run("denoiser", "--data", FOLDER, "--batch", "16", "-o", trained / "denoiser",
             *frozen(trained), "--clip", trained / "judge" / "clip.safetensors", *EAGER)  # fmt: skip
 
 
-def test_a_better_decoder_keeps_what_latents_mean(trained: Path, tmp_path: Path) -> None:
+def test_a_finetuned_decoder_keeps_the_encoder(trained: Path, tmp_path: Path) -> None:
     start = trained / "codec" / "codec.safetensors"
     common = ("--data", FOLDER, "--steps", "2", "--batch", "16", "-o", tmp_path, *EAGER)
-    assert run("codec", *common, "--decoder-of", start, "--sharp", "0.5").exit_code == 0
+    assert (
+        run("codec", *common, "--start-decoder", start, "--sharpness-weight", "0.5").exit_code == 0
+    )
     before, after = (read_weights(p, "codec") for p in (start, tmp_path / start.name))
     assert before.encoder == after.encoder
     assert before.hash != after.hash
@@ -181,7 +184,7 @@ def test_a_better_decoder_keeps_what_latents_mean(trained: Path, tmp_path: Path)
     assert read_weights(other, "codec").encoder != before.encoder
 
 
-def test_a_decoder_learns_from_the_denoiser(
+def test_a_decoder_is_finetuned_on_sampled_latents(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tmp_path / "model"
@@ -190,62 +193,67 @@ def test_a_decoder_learns_from_the_denoiser(
         shutil.copy(trained / kind / f"{kind}.safetensors", model)
     monkeypatch.setattr("undiffuse.training.decoder_finetune.COUNT", 8)
     common = ("--data", FOLDER, "--steps", "2", "--batch", "16", *EAGER)
-    start = ("--decoder-of", model / "codec.safetensors")
-    result = run("codec", *common, *start, "--drawn-by", model, "-o", tmp_path / "decoder")
-    assert "drawing 8 pictures again" in result.output
+    start = ("--start-decoder", model / "codec.safetensors")
+    result = run("codec", *common, *start, "--sampled-by", model, "-o", tmp_path / "decoder")
+    assert "sampling the latents of 8 pictures" in result.output
     made = read_weights(tmp_path / "decoder" / "codec.safetensors", "codec")
     before = read_weights(model / "codec.safetensors", "codec")
     assert (made.encoder, made.hash != before.hash) == (before.encoder, True)
     assert list((tmp_path / "cache").glob("drawn-8-*.safetensors"))
-    with pytest.raises(UserError, match="trained with another drawn"):
+    with pytest.raises(UserError, match="trained with another sampled_by"):
         run("codec", *common, *start, "-o", tmp_path / "decoder")
     with pytest.raises(UserError, match="no weight file"):
-        run("codec", *common, *start, "--drawn-by", trained, "-o", tmp_path / "other")
+        run("codec", *common, *start, "--sampled-by", trained, "-o", tmp_path / "other")
 
 
-def test_going_on_from_weights_alone(trained: Path, tmp_path: Path) -> None:
-    """Where the checkpoint is lost: the steps and hours of the file count on, the rate warms up."""
+def test_a_denoiser_starts_from_weights(trained: Path, tmp_path: Path) -> None:
+    """Steps and hours continue from the file's, and the learning rate warms up."""
     start = trained / "denoiser" / "denoiser.safetensors"
     common = ("--data", FOLDER, "--batch", "16", "-o", tmp_path, *frozen(trained), *EAGER)
-    result = run("denoiser", *common, "--start", start, "--steps", "5")
-    assert "from step 3 of 5" in result.output
+    result = run("denoiser", *common, "--start-weights", start, "--steps", "5")
+    assert "starting at step 3 of 5" in result.output
     before, after = (read_weights(p, "denoiser") for p in (start, tmp_path / start.name))
     assert after.meta["training"]["steps"] == 5
     assert after.meta["training"]["hours"] > before.meta["training"]["hours"]
     moved = [np.abs(after.tensors[k] - before.tensors[k]).max() for k in before.tensors]
     assert 0 < max(moved) < 0.01
-    assert "resumed at step 5" in run("denoiser", *common, "--start", start, "--steps", "5").output
-    with pytest.raises(UserError, match="was trained on another clip"):
-        run("denoiser", *common, "--clip", trained / "judge" / "clip.safetensors", "--start", start)
+    result = run("denoiser", *common, "--start", start, "--steps", "5")  # the old name
+    assert "--start is deprecated, use --start-weights" in result.output
+    assert "resumed at step 5" in result.output
+    other = ("--clip", trained / "judge" / "clip.safetensors", "--start-weights", start)
+    with pytest.raises(UserError, match="was trained with another clip"):
+        run("denoiser", *common, *other)
 
 
-def test_going_on_from_the_weights_of_clip(trained: Path, tmp_path: Path) -> None:
+def test_clip_starts_from_weights(trained: Path, tmp_path: Path) -> None:
     start = trained / "judge" / "clip.safetensors"
     before = read_weights(start, "clip")
     steps = before.meta["training"]["steps"] + 1
     common = ("--data", FOLDER, "--preset", "judge", "--batch", "32", "-o", tmp_path, *EAGER)
-    result = run("clip", *common, "--composites", "0.5", "--start", start, "--steps", str(steps))
+    result = run(
+        "clip", *common, "--composite-share", "0.5", "--start-weights", start, "--steps", str(steps)
+    )
     assert result.exit_code == 0
     after = read_weights(tmp_path / start.name, "clip")
     assert after.meta["training"]["steps"] == steps
     assert after.meta["tokenizer"] == before.meta["tokenizer"]
-    with pytest.raises(UserError, match="holds another network"):
-        run("clip", "--data", FOLDER, "-o", tmp_path / "other", "--start", start, *EAGER)
+    with pytest.raises(UserError, match="has another configuration"):
+        run("clip", "--data", FOLDER, "-o", tmp_path / "other", "--start-weights", start, *EAGER)
 
 
-def test_clip_without_its_tokenizer(trained: Path, tmp_path: Path) -> None:
+def test_a_clip_checkpoint_without_a_tokenizer_is_refused(trained: Path, tmp_path: Path) -> None:
     shutil.copy(trained / "judge" / "checkpoint.safetensors", tmp_path)
     with pytest.raises(UserError, match=r"has a checkpoint but no tokenizer\.json"):
         run("clip", "--data", FOLDER, "--preset", "judge", "--batch", "32", "-o", tmp_path, *EAGER)
 
 
-@pytest.mark.parametrize("kind", ["clip", "codec"])
-def test_data_that_is_not_there(kind: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no \*\.tar shard"):
-        run(kind, "--data", tmp_path, "-o", tmp_path / "out", *EAGER)
+def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
+    for kind in ("clip", "codec"):
+        with pytest.raises(UserError, match=r"no \*\.tar shard"):
+            run(kind, "--data", tmp_path, "-o", tmp_path / "out", *EAGER)
 
 
-def test_bad_samples_are_named_and_left_out(tmp_path: Path) -> None:
+def test_bad_samples_are_reported_and_left_out(tmp_path: Path) -> None:
     write_shards(originals()[:60], tmp_path / "data", prefix="x")
     path = tmp_path / "data" / "x-000000.tar"
     path.write_bytes(path.read_bytes().replace(b"\x89PNG", b"\x89XXX", 2))
@@ -253,4 +261,4 @@ def test_bad_samples_are_named_and_left_out(tmp_path: Path) -> None:
                  "-o", tmp_path / "out", *EAGER)  # fmt: skip
     assert result.exit_code == 0
     assert result.output.count("left out: ") == 2
-    assert "no PNG" in result.output
+    assert "not a readable PNG" in result.output

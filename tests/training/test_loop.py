@@ -1,4 +1,4 @@
-"""The loop: what is not finite is not applied, rates, the split between optimisers."""
+"""The training loop: skipped steps, learning rates, checkpoints, optimizers."""
 
 import math
 from pathlib import Path
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from tests.training import tiny
 from undiffuse.errors import UserError
 from undiffuse.training import loop
-from undiffuse.training.loop import MAX_SKIPPED, Run, rate_at, train
+from undiffuse.training.loop import MAX_SKIPPED, Run, learning_rate_factor, train
 
 
 def small(folder: Path, bad: Any = (), steps: int = 12, **more: Any) -> Run:
-    """A linear fit of numbers drawn per step. `bad`: step -> what its loss is multiplied by."""
+    """A linear regression. `bad`: step -> factor of its loss."""
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
 
@@ -25,12 +25,12 @@ def small(folder: Path, bad: Any = (), steps: int = 12, **more: Any) -> Run:
         error = (model(x) - x.sum(1, keepdim=True)).square().mean()
         return {"loss": error * dict(bad).get(step, 1.0)}
 
-    more = {"rate": 0.05, "warmup": 1, "save_minutes": math.inf, **more}
+    more = {"learning_rate": 0.05, "warmup": 1, "save_minutes": math.inf, **more}
     return Run(folder, model, loss, steps, 8, 0, {"a": 1}, **more)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_step_that_is_not_finite_is_not_applied(bad: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_step_with_a_loss_that_is_not_finite_is_skipped(bad: float, tmp_path: Path) -> None:
     run = small(tmp_path, {4: bad})
     before: dict[str, np.ndarray] = {}
     for record in train(run):
@@ -45,13 +45,13 @@ def test_a_step_that_is_not_finite_is_not_applied(bad: float, tmp_path: Path) ->
     assert run.step == 12
 
 
-def test_a_gradient_that_is_not_finite_under_a_finite_loss(tmp_path: Path) -> None:
+def test_a_step_with_a_gradient_that_is_not_finite_is_skipped(tmp_path: Path) -> None:
     run = small(tmp_path)
     good = run.loss
 
     def loss(step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         losses = good(step, rng)
-        if step == 2:  # the slope of a square root at nothing
+        if step == 2:  # the slope of a square root at 0
             losses["loss"] = losses["loss"] + run.model.weight.sub(run.model.weight).sum().sqrt()
         return losses
 
@@ -62,7 +62,7 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss(tmp_path: Path) -> No
     assert all(torch.isfinite(p).all() for p in run.model.parameters())
 
 
-def test_stops_with_the_last_good_state_saved(tmp_path: Path) -> None:
+def test_many_bad_steps_stop_the_run_with_the_last_good_state_saved(tmp_path: Path) -> None:
     run = small(tmp_path, dict.fromkeys(range(5, 100), math.nan), steps=100)
     with pytest.raises(UserError, match=r"finite after step 5; .*checkpoint\.safetensors"):
         list(train(run))
@@ -77,59 +77,63 @@ def test_stops_with_the_last_good_state_saved(tmp_path: Path) -> None:
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_bad_steps_here_and_there_do_not_stop_a_run(tmp_path: Path) -> None:
+def test_bad_steps_in_between_do_not_stop_the_run(tmp_path: Path) -> None:
     run = small(tmp_path, dict.fromkeys(range(0, 60, 2), math.nan), steps=60)
     assert sum(record.skipped for record in train(run)) == 30
 
 
-def test_it_learns(tmp_path: Path) -> None:
+def test_a_linear_model_learns(tmp_path: Path) -> None:
     losses = [record.losses["loss"] for record in train(small(tmp_path, steps=300))]
     assert np.mean(losses[-20:]) < 0.01 * np.mean(losses[:20])
 
 
-def test_rates() -> None:
+def test_the_learning_rate_warms_up_and_decays() -> None:
     run = small(Path(), steps=1000, warmup=100)
-    assert rate_at(0, run) == 0.01
-    assert rate_at(99, run) == rate_at(700, run) == 1.0
-    assert rate_at(750, run) == 1.0
-    assert rate_at(875, run) == pytest.approx(0.51)
-    assert rate_at(1000, run) == pytest.approx(0.02)
-    rates = [rate_at(step, run) for step in range(750, 1000)]
+    assert learning_rate_factor(0, run) == 0.01
+    assert learning_rate_factor(99, run) == learning_rate_factor(700, run) == 1.0
+    assert learning_rate_factor(750, run) == 1.0
+    assert learning_rate_factor(875, run) == pytest.approx(0.51)
+    assert learning_rate_factor(1000, run) == pytest.approx(0.02)
+    rates = [learning_rate_factor(step, run) for step in range(750, 1000)]
     assert rates == sorted(rates, reverse=True)
 
 
-def test_records_show_the_rate_and_speed(tmp_path: Path) -> None:
+def test_records_hold_the_rate_and_the_speed(tmp_path: Path) -> None:
     run = small(tmp_path, steps=4)
     for record in train(run):
-        assert record.rate == rate_at(record.step - 1, run)
-        assert record.speed > 0
-        assert record.gradient > 0
-        assert run.optimizers[0].param_groups[0]["lr"] == 0.05 * record.rate
+        assert record.lr_factor == learning_rate_factor(record.step - 1, run)
+        assert record.pictures_per_second > 0
+        assert record.grad_norm > 0
+        assert run.optimizers[0].param_groups[0]["lr"] == 0.05 * record.lr_factor
     assert run.seconds > 0
 
 
-def test_saves_at_the_end_and_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checkpoint_is_saved_by_the_clock_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved: list[int] = []
     monkeypatch.setattr(Run, "save", lambda run: saved.append(run.step))
     list(train(small(tmp_path, steps=5)))
     assert saved == [5]
     saved.clear()
-    clock = iter(range(0, 10_000, 20))  # each look at it is 20 s later
+    clock = iter(range(0, 10_000, 20))  # each call is 20 s later
     monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
     list(train(small(tmp_path, steps=6, save_minutes=1.0)))
     assert saved == [2, 4, 6]
 
 
-def test_a_pause_is_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of a second; the process is stopped for a day in the third."""
+def test_time_of_a_suspended_process_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps take a second; the process is suspended for a day in the third."""
     clock = iter([0, 0, 1, 1, 2, 2, 86_403, 86_403, 86_404])
     monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
     run = small(tmp_path, steps=4)
     list(train(run))
-    assert run.seconds == 3 + loop.PAUSED
+    assert run.seconds == 3 + loop.PAUSE_FACTOR
 
 
-def test_muon_has_the_matrices_inside_blocks() -> None:
+def test_muon_has_the_matrices_in_transformer_blocks() -> None:
     for kind in tiny.KINDS:
         run = tiny.make(kind, Path())
         names = {id(p): name for name, p in run.model.named_parameters()}
@@ -144,7 +148,7 @@ def test_muon_has_the_matrices_inside_blocks() -> None:
         assert (kind == "codec") == (not inside)
 
 
-def test_every_picture_of_a_batch_depends_on_seed_and_step(tmp_path: Path) -> None:
+def test_the_generator_of_a_step_depends_on_seed_and_step(tmp_path: Path) -> None:
     seen: list[float] = []
     run = small(tmp_path, steps=3)
     good = run.loss

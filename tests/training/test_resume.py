@@ -1,5 +1,5 @@
-"""A run cut anywhere goes on as if nothing had happened: every weight, average and moment, bit by
-bit.
+"""A resumed run ends with the same weights, averages and optimizer state, bit by bit, as an
+uninterrupted one.
 """
 
 import os
@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from tests.training import tiny
+from undiffuse.config import to_dict
 from undiffuse.errors import UserError
 from undiffuse.training import checkpoint
-from undiffuse.training.loop import Record, Run, train
+from undiffuse.training.loop import Run, StepRecord, train
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +32,7 @@ def one_thread():
 
 
 @cache
-def uninterrupted(kind: str) -> tuple[dict[str, np.ndarray], list[Record]]:
+def uninterrupted(kind: str) -> tuple[dict[str, np.ndarray], list[StepRecord]]:
     with TemporaryDirectory() as folder:
         run = tiny.make(kind, Path(folder))
         records = list(train(run))
@@ -43,6 +44,7 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_two_runs_are_equal_and_something_is_learned(kind: str, tmp_path: Path) -> None:
     run = tiny.make(kind, tmp_path)
@@ -55,9 +57,10 @@ def test_two_runs_are_equal_and_something_is_learned(kind: str, tmp_path: Path) 
     assert any(name.startswith("optimizer.1.") for name in end) == (kind != "codec")  # Muon's
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", tiny.KINDS)
-def test_cut_at_every_step(kind: str, tmp_path: Path) -> None:
-    """Six processes' worth of objects, each doing one step from the last one's file."""
+def test_a_run_resumed_at_every_step_is_the_same(kind: str, tmp_path: Path) -> None:
+    """Each step is done by new objects from the last one's checkpoint."""
     end, records = uninterrupted(kind)
     for step in range(tiny.STEPS):
         run = tiny.make(kind, tmp_path)
@@ -65,8 +68,8 @@ def test_cut_at_every_step(kind: str, tmp_path: Path) -> None:
         assert run.step == step
         record = next(train(run))
         assert record.losses == records[step].losses
-        assert record.gradient == records[step].gradient
-        assert record.rate == records[step].rate
+        assert record.grad_norm == records[step].grad_norm
+        assert record.lr_factor == records[step].lr_factor
         run.save()
         del run
     run = tiny.make(kind, tmp_path)
@@ -75,8 +78,9 @@ def test_cut_at_every_step(kind: str, tmp_path: Path) -> None:
     assert same(tiny.state(run), end)
 
 
-def test_killed_in_the_middle(tmp_path: Path) -> None:
-    """SIGKILL, as a machine that goes away does; the process saves after each step."""
+@pytest.mark.slow
+def test_a_killed_run_resumes_exactly(tmp_path: Path) -> None:
+    """The process saves after each step and gets SIGKILL at any moment."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.training.tiny", "denoiser", str(tmp_path), "1000000"],
@@ -100,29 +104,25 @@ def test_killed_in_the_middle(tmp_path: Path) -> None:
     assert same(tiny.state(run), tiny.state(other))
 
 
-def test_a_generator_that_is_left_and_taken_up_again(tmp_path: Path) -> None:
-    """In one process: the learning rate, which falls on the way, must not fall twice."""
+def test_a_new_generator_for_each_step_is_the_same(tmp_path: Path) -> None:
+    """In one process, so that the decay of the learning rate is not applied twice."""
     run = tiny.make("codec", tmp_path)
     for _ in range(tiny.STEPS):
         next(train(run))
     assert same(tiny.state(run), uninterrupted("codec")[0])
 
 
-@pytest.mark.parametrize(
-    ("kind", "changed", "name"),
-    [("codec", {"latent_noise": 0.1}, "latent_noise"), ("denoiser", {"seed": 1}, "seed")],
-)
-def test_another_configuration_is_refused_by_name(
-    kind: str, changed: dict, name: str, tmp_path: Path
-) -> None:
-    tiny.make(kind, tmp_path).save()
-    with pytest.raises(UserError, match=rf"trained with another {name}, with 0.*another folder"):
-        tiny.make(kind, tmp_path, **changed).resume()
+def test_another_setting_is_refused_by_name(tmp_path: Path) -> None:
+    tiny.make("codec", tmp_path).save()
+    for changed in ({"latent_noise": 0.1}, {"seed": 1}):
+        (name,) = changed
+        with pytest.raises(UserError, match=rf"with another {name}, with 0.*another folder"):
+            tiny.make("codec", tmp_path, **changed).resume()
 
 
-def test_a_setting_more_or_less_is_refused(tmp_path: Path) -> None:
+def test_an_added_or_missing_setting_is_refused(tmp_path: Path) -> None:
     run = tiny.make("codec", tmp_path)
-    run.config = {**run.config, "judge": "abc"}
+    run.settings = {**run.settings, "judge": "abc"}
     run.save()
     with pytest.raises(UserError, match="another judge, with abc"):
         tiny.make("codec", tmp_path).resume()
@@ -134,12 +134,12 @@ def test_a_setting_more_or_less_is_refused(tmp_path: Path) -> None:
 def test_other_pictures_are_refused(tmp_path: Path) -> None:
     tiny.make("codec", tmp_path).save()
     run = tiny.make("codec", tmp_path)
-    run.data = "others"
+    run.data_digest = "others"
     with pytest.raises(UserError, match="trained on other pictures"):
         run.resume()
 
 
-def test_a_checkpoint_that_did_not_note_its_pictures_is_taken(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_digest_of_its_pictures_is_accepted(tmp_path: Path) -> None:
     run = tiny.make("codec", tmp_path)
     run.save()
     tensors, meta = checkpoint.load(run.path)
@@ -148,19 +148,29 @@ def test_a_checkpoint_that_did_not_note_its_pictures_is_taken(tmp_path: Path) ->
     assert run.resume()
 
 
-@pytest.mark.parametrize("lost", ["model.", "ema."])
-def test_a_checkpoint_that_lacks_something(lost: str, tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_missing_tensor_is_refused(tmp_path: Path) -> None:
     run: Run = tiny.make("codec", tmp_path)
-    next(train(run))
     run.save()
     tensors, meta = checkpoint.load(run.path)
-    name = next(name for name in tensors if name.startswith(lost))
-    checkpoint.save(run.path, {k: v for k, v in tensors.items() if k != name}, meta)
-    with pytest.raises(UserError, match="is not a checkpoint"):
-        tiny.make("codec", tmp_path).resume()
+    for group in ("model.", "ema."):
+        name = next(name for name in tensors if name.startswith(group))
+        checkpoint.save(run.path, {k: v for k, v in tensors.items() if k != name}, meta)
+        with pytest.raises(UserError, match="is not a checkpoint"):
+            tiny.make("codec", tmp_path).resume()
 
 
-def test_no_checkpoint(tmp_path: Path) -> None:
+def test_settings_of_an_older_version_are_compared_by_their_new_names(tmp_path: Path) -> None:
+    run = tiny.make("codec", tmp_path)
+    run.settings |= {"sharp": 0.5, "decoder_of": ""}
+    run.save()
+    run.settings = {**to_dict(tiny.CODEC), "sharpness_weight": 0.5, "start_decoder": ""}
+    assert run.resume()
+    run.settings["sharpness_weight"] = 1.0
+    with pytest.raises(UserError, match="another sharpness_weight, with 0"):
+        run.resume()
+
+
+def test_a_run_without_a_checkpoint_starts_at_step_0(tmp_path: Path) -> None:
     run = tiny.make("codec", tmp_path)
     assert not run.resume()
     assert run.step == 0

@@ -1,4 +1,4 @@
-"""Runs small enough for tests: seconds, one thread, on the sample in this repository.
+"""Training runs of seconds on the emoji in this repository.
 
 As a program, `python -m tests.training.tiny KIND FOLDER STEPS` trains and saves after each step.
 """
@@ -18,7 +18,8 @@ from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.training.clip import ClipRecipe, WordTable
 from undiffuse.training.codec import CodecRecipe
-from undiffuse.training.denoiser import Cache, DenoiserRecipe
+from undiffuse.training.denoiser import DenoiserRecipe
+from undiffuse.training.latent_cache import LatentCache
 from undiffuse.training.loop import Run, train
 
 CLIP = ClipConfig(
@@ -32,24 +33,24 @@ STEPS = 6
 
 
 def words() -> WordTable:
-    """Four words that the teacher has near to two names each."""
+    """Four words, each near to two names."""
     names = ["red apple", "green apple", "cat", "man"]
     vectors = torch.eye(4, 384)
     near = torch.nn.functional.normalize(vectors + vectors.roll(1, 0), dim=-1)
     return WordTable(["fruit", "tabby", "guy", "pear"], names, near, vectors, {"tabby": [2]})
 
 
-def cache(side: int = 4, channels: int = 8) -> Cache:
-    """Made-up latents and vectors; unlike for different pictures."""
+def cache(side: int = 4, channels: int = 8) -> LatentCache:
+    """Random latents and vectors."""
     count = len(pictures().records)
     draw = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(count, 3, 512, generator=draw), dim=-1)
     x0 = torch.randn(2, count, channels, side, side, generator=draw)
-    return Cache(x0.half(), vectors[:, :2].half(), vectors[:, 2].half())
+    return LatentCache(x0.half(), vectors[:, :2].half(), vectors[:, 2].half())
 
 
 def make(kind: str, folder: Path, steps: int = STEPS, batch: int = 32, **changed: Any) -> Run:
-    """A run that has not begun. `changed`: fields of its configuration."""
+    """A new run. `changed`: fields of its configuration."""
     config: Any = {"clip": CLIP, "codec": CODEC, "denoiser": DENOISER}[kind]
     config = type(config)(**{**vars(config), **changed})
     torch.manual_seed(config.seed)
@@ -57,7 +58,7 @@ def make(kind: str, folder: Path, steps: int = STEPS, batch: int = 32, **changed
     if kind == "clip":
         model: Any = Clip(config)
         recipe: Any = ClipRecipe(model, tokenizer(), pictures(), words(), batch, compiled=False)
-        more = {"extra": recipe.tensors, "restore_extra": recipe.restore}
+        more = {"extra_tensors": recipe.tensors, "restore_extra": recipe.restore}
     elif kind == "codec":
         model = Codec(config)
         recipe = CodecRecipe(model, pictures(), batch, compiled=False)
@@ -67,16 +68,16 @@ def make(kind: str, folder: Path, steps: int = STEPS, batch: int = 32, **changed
         recipe = DenoiserRecipe(model, pictures(), latents, batch, compiled=False)
     return Run(
         folder, model, recipe.loss, steps, batch, config.seed, to_dict(config),
-        save_minutes=math.inf, warmup=3, data=pictures().digest, **more,
+        save_minutes=math.inf, warmup=3, data_digest=pictures().digest, **more,
     )  # fmt: skip
 
 
 def state(run: Run) -> dict[str, np.ndarray]:
-    """Everything that a run is made of: weights, averages, optimiser state, extra tensors."""
+    """All state of a run: weights, averages, optimizer state, extra tensors."""
     from undiffuse.training.checkpoint import flatten_optimizers
 
     tensors = {f"model.{name}": p.detach() for name, p in run.model.named_parameters()}
-    tensors |= run.ema.tensors() | flatten_optimizers(run.optimizers) | run.extra()
+    tensors |= run.ema.tensors() | flatten_optimizers(run.optimizers) | run.extra_tensors()
     return {name: tensor.clone().numpy() for name, tensor in tensors.items()}
 
 

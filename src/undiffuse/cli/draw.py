@@ -1,172 +1,191 @@
 """`undiffuse draw PROMPT`, or `undiffuse PROMPT`."""
 
+import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from undiffuse.cli.options import MODEL, OVERWRITE, PATH, SEED, THREADS
+from undiffuse.cli.output_paths import check_output_path, picture_paths
+from undiffuse.cli.param_types import same_file_key
 from undiffuse.config import STYLES, DrawConfig
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
-    from undiffuse.pipeline import Look
+    from undiffuse.pipeline import Preview
 
-USUAL = DrawConfig()
-MODEL = click.option(
-    "--model", type=click.Path(path_type=Path), help="Folder of weights; the package's own if none."
-)
-THREADS = click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
+DEFAULTS = DrawConfig()
+LONG = 30  # seconds of drawing from which an estimate is printed
+REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no terminal
 
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="PROMPT")
 @click.option("-n", "count", type=click.IntRange(1, 1000), default=1, help="Pictures to draw.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
-@click.option("--steps", type=click.IntRange(1, 1000), default=USUAL.steps, show_default=True)
+@SEED
+@click.option("--steps", type=click.IntRange(1, 1000), default=DEFAULTS.steps)
 @click.option(
     "--sampler",
-    default=USUAL.sampler,
-    show_default=True,
-    help="blend (the lesson's own), ddpm, ddim, euler, heun, dpmpp_2m or previous.",
+    default=DEFAULTS.sampler,
+    help="blend (the film's loop), ddpm, ddim, euler, heun, dpmpp_2m or previous.",
 )
 @click.option(
-    "--guidance",
-    type=float,
-    default=USUAL.guidance,
-    show_default=True,
-    help="How hard the prompt steers; 1 is off.",
+    "--guidance", default=DEFAULTS.guidance, help="Scale of classifier-free guidance; 1 is off."
 )
 @click.option(
     "--style",
-    help=f'{", ".join(STYLES)}, or "" for none; {USUAL.style} for a prompt that names none.',
+    help=f'{", ".join(STYLES)}, or "" for none. Default: {DEFAULTS.style}, unless PROMPT names a '
+    "style.",
 )
 @click.option(
     "--style-strength",
     type=float,
-    help="How much more of the style the last steps get than the first; if not given, "
-    f"{USUAL.style_strength:g} for a style that is asked for, and 0 for the usual one.",
+    help="How much more of the style the last steps get. Default: "
+    f"{DEFAULTS.style_strength:g} for a style that is requested, 0 otherwise.",
 )
-@click.option("--negative", help="What to steer away from: words, or a sum.")
+@click.option("--negative", help="Text or sum to steer away from.")
 @click.option(
     "--like",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
-    help="A picture whose vector steers too, or alone with an empty PROMPT.",
+    help="Image whose CLIP vector is added to that of PROMPT, which may be empty. Repeatable.",
 )
+@click.option("--from", "start", type=PATH, help="Image to start from; see --strength and --mask.")
 @click.option(
-    "--from",
-    "start",
-    type=click.Path(path_type=Path),
-    help="A picture to begin with; --strength says how much of it noise replaces.",
+    "--strength",
+    type=float,
+    help="Share of --from that noise replaces, in (0, 1]. Default: 0.7, or 1 with --mask.",
 )
-@click.option("--strength", type=float, help="In (0, 1]; 0.7 if not given, 1 with a mask.")
 @click.option(
     "--mask",
-    type=click.Path(path_type=Path),
-    help="Of --from: white is drawn anew, black is kept to the byte.",
+    type=PATH,
+    help="Image for inpainting: white parts of --from are drawn, black parts keep their bytes.",
 )
 @click.option(
     "--gradient",
     type=float,
-    help="How far CLIP's own gradient moves the picture at each step; needs the extra [train].",
+    help="Scale of the gradient of the CLIP similarity at each step; needs the extra [train].",
 )
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
-    help="A .png file, or a folder. Several pictures are numbered: NAME-1.png and so on. If not "
-    "given, a free name made of the prompt; a name that is given must be free.",
+    type=PATH,
+    help="A .png file or an existing folder. Several pictures are numbered NAME-1.png, NAME-2.png "
+    "and so on. Refuses to overwrite an existing file unless --overwrite is set. Default: an "
+    "unused name made from PROMPT.",
 )
-@click.option("--overwrite", is_flag=True, help="Write over files that are there.")
+@OVERWRITE
 @click.option(
     "--scale",
     type=click.IntRange(1, 16),
     default=4,
-    show_default=True,
-    help="Pixels of the file for each pixel drawn (64x64), as squares: nothing is added or lost, "
-    "and replay compares what was drawn.",
+    help="Enlarge each of the 64x64 pixels to a square of this many pixels a side.",
 )
-@click.option("--grid", is_flag=True, help="Write all pictures into one more file too.")
+@click.option("--grid", is_flag=True, help="Also write one file with all pictures.")
 @click.option(
     "--trace",
-    type=click.Path(path_type=Path),
-    help="Write the steps of the first picture: a sheet (.png) or moving (.gif, .apng, .webp).",
+    "trace_path",
+    type=PATH,
+    help="Write the steps of the first picture: a sheet (.png) or an animation (.gif, .apng, "
+    ".webp).",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a line of JSON for each file: path, kind, prompt, seed, index, notes and record.",
 )
 @MODEL
 @THREADS
-def command(words: tuple[str, ...], **options: Any) -> None:
-    """Draw PROMPT; print each file's path. An empty PROMPT ("") draws some picture or other.
-
-    PROMPT may be a sum of words and pictures: "man + 0.8 hat - beard", "cat + hat.png". Signs stand
-    between spaces; weights have a point or a star; double quotes keep a sign as it is.
-    """
-    draw(" ".join(words), **options)
-
-
-def draw(
-    prompt: str,
+def command(
+    words: tuple[str, ...],
     count: int,
     out: Path | None,
     overwrite: bool,
     scale: int,
     grid: bool,
-    trace: Path | None,
+    trace_path: Path | None,
+    as_json: bool,
     model: Path | None,
     threads: int,
-    **settings: Any,
+    **options: Any,
 ) -> None:
-    """Draw, with every place to write to tried before anything is loaded."""
-    from undiffuse.cli.output_paths import check_place, picture_paths
+    """Draw PROMPT and print the path of each file. An empty PROMPT ("") draws a random picture.
 
+    PROMPT may be a sum of texts and images: "man + 0.8 hat - beard", "cat + hat.png",
+    '2*"rock - paper" + hand'.
+    """
+    prompt = " ".join(words)
     paths = picture_paths(prompt, count, out, grid=grid, overwrite=overwrite)
-    kept = None
-    if trace is not None:
+    trace = None
+    if trace_path is not None:
         from undiffuse.pipeline.trace import Trace
 
-        kept = Trace(trace)
-        check_place(trace, overwrite=overwrite)
-        if trace.absolute() in {path.absolute() for path in paths}:
-            raise UserError(f"{trace} is the picture's own name: give the trace another")
+        trace = Trace(trace_path)
+        check_output_path(trace_path, overwrite=overwrite)
+        if same_file_key(trace_path) in map(same_file_key, paths):
+            raise UserError(f"--trace {trace_path} is the picture's name too: give another name")
 
     from undiffuse.pipeline import load
 
-    looks = load(model, threads).steps(prompt, count, **settings)
-    for look in progress(looks):
-        if kept is not None:
-            kept.add(look)
-    pictures = look.pictures()
+    for preview in show_progress(load(model, threads).steps(prompt, count, **options)):
+        if trace is not None:
+            trace.add(preview)
+
+    def report(path: Path, kind: str, **fields: Any) -> None:
+        line = json.dumps({"path": str(path), "kind": kind, **fields})
+        click.echo(line if as_json else path)
+
+    pictures = preview.pictures()
     for note in pictures[0].notes:
         click.echo(f"undiffuse: {note}", err=True)
     for picture, path in zip(pictures, paths, strict=False):
         picture.save(path, scale)
-        click.echo(path)
+        named = {name: picture.record[name] for name in ("prompt", "seed", "index")}
+        report(path, "picture", **named, notes=picture.notes, record=picture.record)
     if grid:
-        from undiffuse.imaging import files, png
+        from undiffuse.pipeline.picture import save_grid
 
-        all_pixels = png.image_grid([png.upscale(p.pixels, scale) for p in pictures])
-        record = {"grid": [picture.record for picture in pictures]}
-        files.write_atomic(paths[-1], png.encode_png(all_pixels, record))
-        click.echo(paths[-1])
-    if kept is not None:
-        kept.save()
-        click.echo(trace)
+        save_grid(pictures, paths[-1], scale)
+        report(paths[-1], "grid")
+    if trace is not None:
+        trace.save()
+        report(trace.path, "trace")
 
 
-def progress(looks: "Iterator[Look]") -> "Iterator[Look]":
-    """The steps, with a bar on stderr as they pass, where a person may be looking."""
-    first = next(looks)
+def show_progress(previews: "Iterator[Preview]") -> "Iterator[Preview]":
+    """The steps, with progress on stderr: a bar on a terminal, elsewhere a line a minute. A long
+    drawing begins with an estimate of its time."""
+    started = reported = time.monotonic()
     bar = None
-    if sys.stderr.isatty():
-        from tqdm import tqdm
+    for preview in previews:
+        step, now = preview.step, time.monotonic()
+        left = (now - started) / step.index * (step.steps - step.index)
+        if step.index == 1:
+            if left > LONG:
+                click.echo(f"undiffuse: this takes about {format_duration(left)}", err=True)
+            if sys.stderr.isatty():
+                from tqdm import tqdm
 
-        bar = tqdm(total=first.step.steps, unit="step", desc="drawing", file=sys.stderr)
-        bar.update()
-    yield first
-    for look in looks:
+                bar = tqdm(total=step.steps, unit="step", desc="drawing", file=sys.stderr)
         if bar is not None:
             bar.update()
-        yield look
+        elif now - reported >= REPORT_EVERY and step.index < step.steps:
+            line = f"step {step.index} of {step.steps}, about {format_duration(left)} left"
+            click.echo(f"undiffuse: {line}", err=True)
+            reported = now
+        yield preview
     if bar is not None:
         bar.close()
+
+
+def format_duration(seconds: float) -> str:
+    """45 -> "45 s", 1500 -> "25 min", 12000 -> "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

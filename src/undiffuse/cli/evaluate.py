@@ -1,142 +1,143 @@
-"""`undiffuse evaluate ...`: judge a model, examine a CLIP, draw the sheet of 100 prompts."""
+"""`undiffuse evaluate ...`: evaluate a model or a CLIP, or draw the sheet of 100 prompts."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
-from functools import partial, wraps
+from dataclasses import asdict, dataclass, fields, replace
+from functools import wraps
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from undiffuse.cli.draw import MODEL, THREADS
-from undiffuse.cli.image_generator import ModelPainter, draw_with, through_codec, way_by
+from undiffuse.cli.deprecated import RenamedOption
+from undiffuse.cli.image_generator import ModelGenerator
+from undiffuse.cli.options import MODEL, PATH, THREADS
+from undiffuse.cli.param_types import OUTPUT_FILE
+from undiffuse.config import DrawConfig, to_dict
 from undiffuse.errors import UserError
-from undiffuse.evaluation import WAYS
+from undiffuse.evaluation import STEERING_METHODS
+from undiffuse.imaging.files import write_atomic
 
 if TYPE_CHECKING:
-    from undiffuse.config import DrawConfig
+    from undiffuse.evaluation.dataset import EvaluationData
     from undiffuse.evaluation.judge import Judge
-    from undiffuse.evaluation.report import Report
-    from undiffuse.evaluation.statistics import Figure
+    from undiffuse.evaluation.statistics import Metric
     from undiffuse.pipeline import TextToImage
 
-DATA = click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="The emoji set's folder."
-)
+
+def _count(name: str, least: int, default: int, text: str) -> Callable[..., Any]:
+    kind = click.IntRange(least, 10**6)
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
+
+
+DATA = click.option("--data", type=PATH, required=True, help="Folder of the emoji data set.")
 SEED = click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True)
-REPORT = click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Write the report here too, as JSON."
-)
-
-
-JUDGE = click.option(
-    "--judge",
-    "judge_folder",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the CLIP that judges; never the one that steers.",
-)
+OUT = click.option("-o", "--out", type=OUTPUT_FILE, help="Also write the report to a JSON file.")
+JUDGE = click.option("--judge", type=PATH, required=True, help="Folder of a CLIP; not the model's.")
+SYNONYMS = Path("datasets/synonyms.json")
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The options that every command with a judge has."""
+class JudgeOptions:
+    """The options of every command with a judge."""
 
     data: Path
     judge: Path
     model: Path | None
+    seed: int
     threads: int
     out: Path | None
 
     def load(self) -> "tuple[TextToImage, Judge, dict[str, Any]]":
-        """What draws, what judges, and their hashes for the report."""
-        from undiffuse.evaluation.dataset import Material
+        """The model, the judge, and their hashes and settings for the report.
+
+        Raises UserError if the judge is the model's own CLIP.
+        """
         from undiffuse.evaluation.judge import Judge
         from undiffuse.pipeline import load
         from undiffuse.runtime.networks import ClipEncoder
 
-        drawn_by = load(self.model, self.threads)
+        model = load(self.model, self.threads)
         encoder = ClipEncoder(self.judge, self.threads)
-        if encoder.hash == drawn_by.clip.hash:
-            raise UserError(f"{self.judge} is the CLIP that steers this model: judge with another")
-        _say(f"reading {self.data}")
-        judge = Judge(encoder, Material.read(self.data))
-        hashes = {"model": drawn_by.denoiser.hash, **drawn_by.denoiser.made_for}
-        about = {**hashes, "judge": encoder.hash, **_about(judge.material)}
-        return drawn_by, judge, about
+        if encoder.hash == model.clip.hash:
+            raise UserError(f"{self.judge} is the model's own CLIP: use another one as the judge")
+        data = _read_data(self.data)
+        hashes = {"model": model.denoiser.hash, **model.denoiser.trained_with}
+        about = {**hashes, "judge": encoder.hash, **_describe(data)}
+        about["settings"] = {"seed": self.seed, **to_dict(model.defaults)}
+        return model, Judge(encoder, data), about
 
 
 def judged(command: Callable[..., None]) -> Callable[..., None]:
-    """Those options and --seed; `command` is given the options first."""
+    """Adds the options of `JudgeOptions`, which `command` gets as its first argument."""
 
     @DATA
     @JUDGE
     @MODEL
     @SEED
     @THREADS
-    @REPORT
+    @OUT
     @wraps(command)
-    def run(
-        data: Path, judge_folder: Path, model: Path | None, threads: int, out: Path | None,
-        **options: Any,
-    ) -> None:  # fmt: skip
-        command(Chosen(data, judge_folder, model, threads, out), **options)
+    def run(**options: Any) -> None:
+        shared = {field.name: options.pop(field.name) for field in fields(JudgeOptions)}
+        command(JudgeOptions(**shared), **options)
 
     return run
 
 
 @click.group()
 def command() -> None:
-    """Judge a model by figures with intervals, beside what real pictures reach."""
+    """Evaluate a model or a CLIP, with confidence intervals and the values of real pictures."""
 
 
 @command.command()
 @judged
-@click.option("--names", type=click.IntRange(2), default=500, show_default=True)
+@_count("--names", 2, 500, "Names to draw, each without and with a style.")
 @click.option(
-    "--copies", type=click.Path(path_type=Path), help="Write the nearest neighbours: PNG."
+    "--copies", type=OUTPUT_FILE, help="Write drawings with their nearest neighbors: PNG."
 )
-@click.option("--clock/--no-clock", default=True, help="Time whole processes too.")
-def model(chosen: Chosen, seed: int, names: int, copies: Path | None, clock: bool) -> None:
-    """Draw some 1,200 pictures and judge them; print the table."""
-    from undiffuse.evaluation.latency import latency_figure
-    from undiffuse.evaluation.model_metrics import codec_figure, copy_sheet, draw_all, model_figures
-    from undiffuse.evaluation.report import Report
+@click.option("--clock/--no-clock", default=True, help="Also measure the time of a whole process.")
+def model(options: JudgeOptions, names: int, copies: Path | None, clock: bool) -> None:
+    """Draw some 1,200 pictures and evaluate them."""
+    from undiffuse.evaluation import latency, model_metrics
 
-    _check_places(chosen.out, copies)
-    options = [] if chosen.model is None else ["--model", str(chosen.model)]
-    timed = [latency_figure(options)] if clock else []
-    drawn_by, judge, about = chosen.load()
-    work = draw_all(judge, ModelPainter(drawn_by), names, seed, _say)
-    _say("judging")
-    rebuilt = codec_figure(work, partial(through_codec, drawn_by), seed)
-    figures = [*model_figures(judge, work, seed), rebuilt, *timed]
-    settings = {"seed": seed, "names": len(work.cells), **_plain(drawn_by.defaults)}
+    arguments = [] if options.model is None else ["--model", str(options.model)]
+    times = [latency.measure_latency(arguments)] if clock else []
+    model, judge, about = options.load()
+    generator = ModelGenerator(model)
+    samples = model_metrics.generate_samples(judge, generator, names, options.seed, _log)
+    _log("evaluating")
+    metrics = model_metrics.evaluate_samples(judge, samples, generator.reconstruct, options.seed)
     if copies is not None:
-        _write_png(copies, copy_sheet(judge, work))
-    _finish(Report(figures, {**about, "settings": settings}), chosen.out)
+        _write_png(copies, model_metrics.copy_sheet(judge, samples))
+    about["settings"]["names"] = len(samples.pairs)
+    _finish(options.out, [*metrics, *times], about)
 
 
 @command.command()
 @judged
-@click.option("--count", type=click.IntRange(4), default=100, show_default=True)
-@click.option("--way", "ways", multiple=True, type=click.Choice(WAYS), help="All, if not given.")
-def steering(chosen: Chosen, seed: int, count: int, ways: tuple[str, ...]) -> None:
-    """Every way to steer, by some 5,000 drawings: does it act, and what is lost?"""
-    from tempfile import TemporaryDirectory
+@_count("--count", 4, 100, "Pairs of names to draw.")
+@click.option(
+    "--method",
+    "methods",
+    cls=RenamedOption,
+    old="--way",
+    multiple=True,
+    type=click.Choice(STEERING_METHODS),
+    help="A way to steer; repeat for several. Default: all.",
+)
+def steering(options: JudgeOptions, count: int, methods: tuple[str, ...]) -> None:
+    """Evaluate every way to steer, with some 5,000 drawings: its effect and its cost."""
+    from undiffuse.evaluation.steering_metrics import SteeringEvaluation
 
-    from undiffuse.evaluation.report import Report
-    from undiffuse.evaluation.steering_metrics import Bench, steering_figures
-
-    _check_places(chosen.out)
-    drawn_by, judge, about = chosen.load()
-    with TemporaryDirectory() as folder:
-        draw, way = partial(draw_with, drawn_by), partial(way_by, drawn_by)
-        bench = Bench(judge, draw, way, Path(folder), count)
-        figures = _said(steering_figures(bench, seed, ways or WAYS))
-    settings = {"seed": seed, "count": count, **_plain(drawn_by.defaults)}
-    _finish(Report(figures, {**about, "settings": settings}), chosen.out)
+    model, judge, about = options.load()
+    draw, interpolate = ModelGenerator(model).draw, ModelGenerator(model).interpolate
+    with TemporaryDirectory() as name:
+        evaluation = SteeringEvaluation(judge, draw, interpolate, Path(name), count, options.seed)
+        metrics = _log_each(evaluation.run(methods or STEERING_METHODS))
+    about["settings"]["count"] = count
+    _finish(options.out, metrics, about)
 
 
 @command.command()
@@ -144,129 +145,116 @@ def steering(chosen: Chosen, seed: int, count: int, ways: tuple[str, ...]) -> No
 @MODEL
 @click.option(
     "--synonyms",
-    type=click.Path(path_type=Path),
-    default=Path("datasets/synonyms.json"),
+    type=PATH,
+    default=SYNONYMS,
     show_default=True,
-    help="Words in no caption, each with the names that are right.",
+    help="JSON file of words that are in no caption, each with its right names.",
 )
 @SEED
 @THREADS
-@REPORT
+@OUT
 def clip(
     data: Path, model: Path | None, synonyms: Path, seed: int, threads: int, out: Path | None
 ) -> None:
-    """What a CLIP knows: held-out pictures, new words, differences, analogies."""
-    from undiffuse.evaluation.analogies import analogy_figures
-    from undiffuse.evaluation.clip_metrics import read_synonyms, retrieval_figures, synonym_figures
-    from undiffuse.evaluation.dataset import Material
-    from undiffuse.evaluation.image_differences import (
-        caption_words,
-        difference_figures,
-        read_differences,
-    )
-    from undiffuse.evaluation.report import Report
-    from undiffuse.pipeline import SHIPPED
+    """Evaluate a CLIP: held-out pictures, unseen words, picture differences, analogies."""
+    from undiffuse.evaluation import analogies, clip_metrics, image_differences
+    from undiffuse.pipeline import SHIPPED_WEIGHTS
     from undiffuse.runtime.networks import ClipEncoder
 
-    _check_places(out)
-    asked = read_synonyms(synonyms)
-    encoder = ClipEncoder(model or SHIPPED, threads)
-    _say(f"reading {data}")
-    material = Material.read(data)
-    words = caption_words(material)
-    readings = read_differences(material, encoder, words)
-    figures = _said(
+    table = clip_metrics.read_synonyms(synonyms)
+    encoder = ClipEncoder(model or SHIPPED_WEIGHTS, threads)
+    pictures = _read_data(data)
+    words = image_differences.caption_words(pictures)
+    readouts = image_differences.read_differences(pictures, encoder, words)
+    metrics = _log_each(
         chain(
-            retrieval_figures(material, encoder, seed),
-            synonym_figures(material, encoder, asked, seed),
-            difference_figures(readings, len(words), seed),
-            analogy_figures(material, encoder, seed),
+            clip_metrics.evaluate_retrieval(pictures, encoder, seed),
+            clip_metrics.evaluate_synonyms(pictures, encoder, table, seed),
+            image_differences.difference_metrics(readouts, len(words), seed),
+            analogies.evaluate_analogies(pictures, encoder, seed),
         )
     )
-    about = {"clip": encoder.hash, "settings": {"seed": seed}, **_about(material)}
-    cases = {"picture differences": [asdict(reading) for reading in readings]}
-    _finish(Report(figures, about, cases), out)
+    about = {"clip": encoder.hash, "settings": {"seed": seed}, **_describe(pictures)}
+    cases = {"picture differences": [asdict(readout) for readout in readouts]}
+    _finish(out, metrics, about, cases)
 
 
 @command.command()
 @judged
-@click.option("--names", type=click.IntRange(4), default=200, show_default=True)
-def sweep(chosen: Chosen, seed: int, names: int) -> None:
-    """Sampler, steps, shift, guidance and band, one changed at a time: a table."""
-    from undiffuse.evaluation.report import Report
-    from undiffuse.evaluation.sweep import sweep_figures, table
+@_count("--names", 4, 200, "Held-out pairs to draw for each setting.")
+def sweep(options: JudgeOptions, names: int) -> None:
+    """Evaluate sampler, steps, shift, guidance and band, changing one setting at a time."""
+    from undiffuse.evaluation.sweep import evaluate_settings, settings_table
 
-    _check_places(chosen.out)
-    drawn_by, judge, about = chosen.load()
-    usual = drawn_by.defaults
+    model, judge, about = options.load()
 
-    def painter(config: "DrawConfig") -> ModelPainter:
-        return ModelPainter(replace(drawn_by, defaults=config))
+    def generator(config: DrawConfig) -> ModelGenerator:
+        return ModelGenerator(replace(model, defaults=config))
 
-    figures = _said(sweep_figures(judge, painter, usual, names, seed))
-    settings = {"seed": seed, "names": names, **_plain(usual)}
-    _finish(Report(figures, {**about, "settings": settings}), chosen.out, table(figures))
+    about["settings"]["names"] = names
+    found = evaluate_settings(judge, generator, model.defaults, names, options.seed)
+    metrics = _log_each(found)
+    _finish(options.out, metrics, about, table=settings_table(metrics))
 
 
 @command.command()
 @MODEL
 @SEED
 @THREADS
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="A .png file.")
+@click.option("-o", "--out", type=OUTPUT_FILE, required=True, help="PNG file to write.")
 def sheet(model: Path | None, seed: int, threads: int, out: Path) -> None:
-    """Draw the 100 fixed prompts on one sheet, to be looked at."""
+    """Draw the 100 fixed prompts on one sheet."""
     from undiffuse.evaluation.contact_sheet import prompt_sheet
     from undiffuse.pipeline import load
 
-    _check_places(out)
-    _write_png(out, prompt_sheet(ModelPainter(load(model, threads)), seed))
+    _write_png(out, prompt_sheet(ModelGenerator(load(model, threads)), seed))
     click.echo(out)
 
 
-def _said(figures: "Iterable[Figure]") -> "list[Figure]":
-    """All of them, each told as it is known."""
+def _read_data(folder: Path) -> "EvaluationData":
+    from undiffuse.evaluation.dataset import EvaluationData
+
+    _log(f"reading {folder}")
+    return EvaluationData.read(folder)
+
+
+def _describe(data: "EvaluationData") -> dict[str, Any]:
+    from undiffuse.evaluation.latency import machine_info
+
+    pictures = data.pictures
+    return {"data": {"pictures": len(pictures.keys), "hash": pictures.digest}, "on": machine_info()}
+
+
+def _log_each(metrics: "Iterable[Metric]") -> "list[Metric]":
+    """The metrics, each printed when it is known."""
     known = []
-    for figure in figures:
-        _say(f"{figure.name}: {figure.value:.3f}")
-        known.append(figure)
+    for metric in metrics:
+        _log(f"{metric.name}: {metric.value:.3f}")
+        known.append(metric)
     return known
 
 
-def _about(material: Any) -> dict[str, Any]:
-    from undiffuse.evaluation.latency import machine
-
-    pictures = material.pictures
-    return {"data": {"pictures": len(pictures.keys), "hash": pictures.digest}, "on": machine()}
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    from undiffuse.config import to_dict
-
-    return to_dict(config)
-
-
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _check_places(*paths: Path | None) -> None:
-    from undiffuse.imaging.files import check_writable
-
-    for path in paths:
-        if path is not None:
-            check_writable(path)
-
-
 def _write_png(path: Path, pixels: Any) -> None:
-    from undiffuse.imaging.files import write_atomic
     from undiffuse.imaging.png import encode_png
 
     write_atomic(path, encode_png(pixels))
 
 
-def _finish(report: "Report", out: Path | None, table: str | None = None) -> None:
-    from undiffuse.imaging.files import write_atomic
+def _finish(
+    out: Path | None,
+    metrics: "list[Metric]",
+    about: dict[str, Any],
+    cases: dict[str, Any] | None = None,
+    table: str | None = None,
+) -> None:
+    """Print the report or the table, and write the report to `out`."""
+    from undiffuse.evaluation.report import Report
 
+    report = Report(metrics, about, cases or {})
     click.echo(table or report.to_markdown(), nl=False)
     if out is not None:
         write_atomic(out, report.to_json().encode())

@@ -1,45 +1,41 @@
-"""`undiffuse lab -o DIR`: the lesson's claims as experiments."""
+"""`undiffuse lab -o DIR`: the film's claims as experiments."""
 
 from pathlib import Path
 
 import click
 
-from undiffuse.errors import UserError
+from undiffuse.cli.param_types import OUTPUT_FOLDER
 
 
 @click.command()
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True,
+    "-o", "--out", type=OUTPUT_FOLDER, required=True,
     help="Folder for lab.html and lab.json.",
 )  # fmt: skip
-@click.option("--quick", is_flag=True, help="In 3 minutes instead of 30, with wider intervals.")
+@click.option("--quick", is_flag=True, help="3 minutes instead of 30, with wider intervals.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
 def command(out: Path, quick: bool, seed: int, threads: int) -> None:
-    """Try the lesson's claims on small networks trained for it; writes one page, OUT/lab.html.
+    """Test the film's claims on small networks; writes OUT/lab.html and OUT/lab.json.
 
-    Nothing is fetched. The same seed and threads give the same figures. Each claim comes out
-    confirmed, refuted or undecided by what was measured.
+    Trains the networks and needs no network access. Each claim is confirmed, refuted or undecided.
+    The same seed and threads give the same figures.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError("the lab trains networks: pip install 'undiffuse[train]'") from error
+    import torch
     from tqdm import tqdm
 
     from undiffuse.lab import budget as budgets
-    from undiffuse.lab.runner import check_folder, run_lab, steps_of, write_lab
+    from undiffuse.lab.runner import run_lab, write_report
 
     budget = budgets.QUICK if quick else budgets.FULL
-    check_folder(out)
     torch.set_num_threads(threads)
-    doing = "starting"
-    with tqdm(total=steps_of(budget), unit="step", disable=None) as bar:
+    task = "starting"
+    with tqdm(total=budget.total_steps, unit="step", disable=None) as bar:
 
-        def tick(steps: int, what: str) -> None:
-            nonlocal doing
-            doing = what
-            bar.set_description(what, refresh=False)
+        def progress(steps: int, name: str) -> None:
+            nonlocal task
+            task = name
+            bar.set_description(name, refresh=False)
             bar.update(steps)
 
         def say(line: str) -> None:
@@ -47,9 +43,7 @@ def command(out: Path, quick: bool, seed: int, threads: int) -> None:
             click.echo(line, err=True)
 
         try:
-            findings = run_lab(budget, seed, tick, say)
-        except KeyboardInterrupt:
-            bar.close()
-            click.echo(f"while at: {doing}; nothing was written", err=True)
-            raise
-    click.echo(write_lab(out, findings, budget, seed))
+            results = run_lab(budget, seed, progress, say)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(f"during {task}; nothing was written") from stop
+    click.echo(write_report(out, results, budget, seed))

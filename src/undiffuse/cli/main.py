@@ -1,12 +1,15 @@
 """`undiffuse PROMPT` and every other command. Nothing heavy is imported before it is needed."""
 
+import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 import click
 
 from undiffuse import __version__
-from undiffuse.errors import UserError
+from undiffuse.errors import UserError, explain
 
 # Command -> (module, help line). Loaded when called, so that --help costs nothing. A module of one
 # command calls it `command`.
@@ -20,10 +23,17 @@ COMMANDS = {
     "search": ("undiffuse.cli.explore:search", "Find pictures in a folder by words or a picture."),
     "classify": ("undiffuse.cli.explore:classify", "Which of some labels fits a picture."),
     "similarity": ("undiffuse.cli.explore:similarity", "The cosine of two words or pictures."),
-    "space": ("undiffuse.cli.explore:space", "Sums of words and pictures, read out in words."),
-    "map": ("undiffuse.cli.explore:plane", "A folder's pictures and words on a plane, as a page."),
+    "space": ("undiffuse.cli.explore:nearest", "Sums of words and pictures, read out in words."),
+    "map": (
+        "undiffuse.cli.explore:map_command",
+        "A folder's pictures and words on a plane, as a page.",
+    ),
     "evaluate": ("undiffuse.cli.evaluate", "Judge a model by figures and by a sheet."),
 }
+# Threads of torch that wait for each other sleep instead of spinning. Beside another busy process,
+# spinning threads wait for cores that they keep busy themselves. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+MAX_MESSAGE = 600  # characters
 
 
 class Commands(click.Group):
@@ -45,6 +55,12 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(module), attribute or "command")
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:  # click itself would print an empty line first
+            raise click.Abort(*stop.args) from stop
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -53,7 +69,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     subcommand_metavar="PROMPT | COMMAND ...",
     options_metavar="",
 )
@@ -71,22 +87,43 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """The program. Exit status 0, 1 for an interrupted run, 2 for what the user can mend."""
+    """The program. Every error that a person can fix becomes one line on stderr and status 2, here
+    and nowhere else; Ctrl-C is status 130; a bug in this package keeps its traceback.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):  # no character makes printing fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        check_utf8(sys.argv[1:])
         cli.main(prog_name="undiffuse", standalone_mode=False)
-    except UserError as error:
-        fail(str(error))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        leave(f"stopped{''.join(f': {arg}' for arg in stop.args)}", 130)
     except click.ClickException as error:
-        fail(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("undiffuse: stopped", err=True)
-        sys.exit(1)
+        leave(error.format_message(), 2)
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        leave(message, 2)
 
 
-def fail(message: str) -> None:
-    """One line on stderr, exit status 2."""
-    click.echo(f"undiffuse: {' '.join(message.split())}", err=True)
-    sys.exit(2)
+def check_utf8(arguments: list[str]) -> None:
+    """UserError for an argument that is not UTF-8: no file that is written could hold it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{argument!r} is not UTF-8 text") from error
+
+
+def leave(message: str, status: int) -> NoReturn:
+    """Print one line on stderr, control characters escaped and the middle of a very long message
+    left out, and exit."""
+    line = " ".join(message.split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    if len(line) > MAX_MESSAGE:
+        line = f"{line[: MAX_MESSAGE // 2]} ... {line[-MAX_MESSAGE // 2 :]}"
+    click.echo(f"undiffuse: {line}", err=True)
+    sys.exit(status)

@@ -1,4 +1,5 @@
-"""Where pictures go: names made of prompts, numbers, and never over what is there unasked."""
+"""Names of the files that `draw` writes: made from the prompt, numbered, and never overwritten
+unasked."""
 
 import os
 import re
@@ -9,45 +10,45 @@ from pathlib import Path
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import check_writable
 
-_LONGEST = 48  # letters of a prompt in a file's name
+MAX_SLUG = 48  # characters
 
 
 def slug(prompt: str) -> str:
-    """A prompt as a file's name: lower case ASCII letters and digits, "-" between; "picture" if
-    none are left."""
+    """A prompt as a file name: lower-case ASCII letters and digits with "-" in between, or
+    "picture" if none are left."""
     plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    return words[:_LONGEST].strip("-") or "picture"
+    return words[:MAX_SLUG].strip("-") or "picture"
 
 
 def picture_paths(
     prompt: str, count: int, out: Path | None, *, grid: bool, overwrite: bool
 ) -> list[Path]:
-    """A path for each picture, and one more for the grid if there is to be one; all writable.
+    """A writable path for each picture, and one more for the grid if there is one.
 
-    `out` is a .png file (of several pictures: what their numbered names are made of), a folder,
-    or None for the present one. Names made of the prompt are those that are free; a name that was
-    given must be free, or `overwrite` true. UserError if not, or if they can't be written.
+    `out` is a .png file (the stem of the numbered names of several pictures), a folder, or None
+    for the current folder. In a folder, the names are made from the prompt and unused. UserError
+    for a file that exists without `overwrite`, or that can't be written.
     """
-    given = out is not None and not os.path.isdir(out)
-    if given and out is not None and out.suffix.lower() != ".png":
-        raise UserError(f"{out}: give a name that ends in .png, or a folder that there is")
-    stem = out.with_suffix("") if given and out is not None else (out or Path()) / slug(prompt)
-    if given:
-        paths = [out] if count == 1 and out is not None else _numbered(stem, 1, count)
+    if out is None or os.path.isdir(out):
+        paths = _first_unused((out or Path()) / slug(prompt), count)
+        grid_stem = paths[0].with_suffix("")
+    elif out.suffix.lower() != ".png":
+        raise UserError(f"{out}: give a name that ends in .png, or an existing folder")
     else:
-        paths = _free(stem, count)
+        grid_stem = out.with_suffix("")
+        paths = [out] if count == 1 else _numbered(grid_stem, 1, count)
     if grid:
-        paths.append(stem.with_name(f"{stem.name if given else paths[0].stem}-grid.png"))
+        paths.append(grid_stem.with_name(f"{grid_stem.name}-grid.png"))
     for path in paths:
-        check_place(path, overwrite=overwrite)
+        check_output_path(path, overwrite=overwrite)
     return paths
 
 
-def check_place(path: Path, *, overwrite: bool) -> None:
-    """UserError unless a file can be written there without loss, or may be."""
+def check_output_path(path: Path, *, overwrite: bool) -> None:
+    """UserError unless a file can be written there, and none is there or `overwrite` is true."""
     if os.path.exists(path) and not os.path.isdir(path) and not overwrite:
-        raise UserError(f"{path} is there already: give another name, or --overwrite")
+        raise UserError(f"{path} exists already: give another name, or --overwrite")
     check_writable(path)
 
 
@@ -55,8 +56,8 @@ def _numbered(stem: Path, first: int, count: int) -> list[Path]:
     return [stem.with_name(f"{stem.name}-{k}.png") for k in range(first, first + count)]
 
 
-def _free(stem: Path, count: int) -> list[Path]:
-    """STEM.png for one picture, while it is free; else the first free run of numbers."""
+def _first_unused(stem: Path, count: int) -> list[Path]:
+    """STEM.png for one picture, if it is unused; else the first unused run of numbered names."""
     alone = stem.with_name(f"{stem.name}.png")
     if count == 1 and not alone.exists():
         return [alone]

@@ -1,4 +1,4 @@
-"""A training run on the terminal: its progress, what is wrong with it, and how it is stopped."""
+"""Progress of a training run on the terminal, periodic validation, and stopping by Ctrl-C."""
 
 import signal
 import sys
@@ -12,83 +12,106 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from undiffuse.training.loop import Run
+    from undiffuse.training.plan import TimeLimit
 
-Look = Callable[["Run"], str]
+MFU_WINDOW = 51  # steps; the median speed is shown as a share of the machine's peak
 
 
-def follow(
+def train_with_progress(
     run: "Run",
-    look: Look,
-    look_minutes: float = 5.0,
+    validate: Callable[["Run"], str],
+    validate_minutes: float = 5.0,
     chance: Mapping[str, float] | None = None,
     flops: float = 0.0,
+    limit: "TimeLimit | None" = None,
 ) -> None:
-    """Run to the end: progress on stderr, and every few minutes what `look` says of the model.
+    """Resume and train to the end. Shows progress on stderr; validation results also go to log.txt.
 
-    `chance`: see `Watch`; `flops`: of a picture's forward pass, to show the share of the machine's
-    peak. Ctrl-C saves after the step and raises KeyboardInterrupt.
+    `chance`: see `Diagnostics`. `flops`: of one picture's forward pass, to show the model FLOPs
+    utilization. `limit` sets the number of steps. Ctrl-C saves the checkpoint after the current
+    step and raises KeyboardInterrupt.
     """
     from tqdm import tqdm
 
-    from undiffuse.training.diagnostics import Watch
+    from undiffuse.training.diagnostics import Diagnostics
     from undiffuse.training.loop import train
-    from undiffuse.training.throughput import matrix_peak, share_of_peak
+    from undiffuse.training.throughput import model_flops_utilization, peak_flops
 
     def say(line: str) -> None:
         tqdm.write(line, file=sys.stderr)
 
     resumed = run.resume()
-    say(f"{'resumed at' if resumed else 'from'} step {run.step} of {run.steps}")
-    peak = matrix_peak() if flops else 0.0
-    watch = Watch(chance)
-    looked = time.monotonic()
-    speeds: deque[float] = deque(maxlen=51)
+    say(f"{'resumed at' if resumed else 'starting at'} step {run.step} of {run.steps}")
+    say(describe_precision(run.checkpoint_dtype))
+    peak = peak_flops() if flops else 0.0
+    diagnostics = Diagnostics(chance)
+    validated = time.monotonic()
+    speeds: deque[float] = deque(maxlen=MFU_WINDOW)
     bar = tqdm(total=run.steps, initial=run.step, unit="step", smoothing=0.02, mininterval=2.0)
-    with bar, stop_asked() as asked:
+    with bar, stop_on_signal() as stop_requested:
         for record in train(run):
-            for line in watch.read(record):
-                say(line)
-            shown = " ".join(f"{name} {value:.3f}" for name, value in watch.means.items())
-            speeds.append(record.speed)
+            if limit:
+                limit.update(run)
+                bar.total = run.steps
+            for warning in diagnostics.update(record):
+                say(warning)
+            speeds.append(record.pictures_per_second)
+            status = " ".join(f"{name} {mean:.3f}" for name, mean in diagnostics.means.items())
             if peak:
-                share = share_of_peak(flops, median(speeds), peak)
-                shown += f" | {share:.0%} of {peak / 1e9:.0f} GFLOP/s"
-            bar.set_postfix_str(f"{shown} grad {record.gradient:.2f} {record.speed:.0f}/s")
+                share = model_flops_utilization(flops, median(speeds), peak)
+                status += f" | {share:.0%} of {peak / 1e9:.0f} GFLOP/s"
+            bar.set_postfix_str(
+                f"{status} grad {record.grad_norm:.2f} {record.pictures_per_second:.0f}/s"
+            )
             bar.update()
-            if asked():
+            if stop_requested():
                 run.save()
-                say(f"saved after step {run.step}: the same command goes on from there")
-                raise KeyboardInterrupt
-            if record.step == run.steps or time.monotonic() - looked > 60.0 * look_minutes:
-                if peak:  # once more: the machine may have been busy at the start
-                    peak = max(peak, matrix_peak())
-                line = f"step {record.step} {run.seconds / 3600:.2f} h: {shown} | {look(run)}"
+                raise KeyboardInterrupt(
+                    f"saved after step {run.step}; run the same command to continue"
+                )
+            if record.step == run.steps or time.monotonic() - validated > 60 * validate_minutes:
+                if peak:  # measured again, because the machine may have been busy before
+                    peak = max(peak, peak_flops())
+                line = f"step {record.step} {run.seconds / 3600:.2f} h: {status} | {validate(run)}"
                 say(line)
                 with (run.folder / "log.txt").open("a") as log:
                     log.write(line + "\n")
-                looked = time.monotonic()
+                validated = time.monotonic()
+
+
+def describe_precision(checkpoint_dtype: str) -> str:
+    """Autocast's dtype, the reason, and whether the checkpoint's differs; "" for none."""
+    from undiffuse.training.precision import choose_dtype, dtype_name
+
+    name, reason = dtype_name(), choose_dtype()[1]
+    line = f"computing in {name}: {reason}"
+    if checkpoint_dtype not in ("", name):
+        line += f"; the checkpoint was computed in {checkpoint_dtype}, so results differ slightly"
+    return line
 
 
 @contextmanager
-def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed, or the process asked to end, instead of an exception: an update
-    that is cut in two would spoil the weights. A second time stops at once.
-    """
-    asked = False
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether SIGINT or SIGTERM was received.
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+    The first signal raises no exception, so that no weight update is interrupted; the second one
+    acts as usual.
+    """
+    stop = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal stop
+        stop = True
         restore()
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, handle)
     try:
-        yield lambda: asked
+        yield lambda: stop
     finally:
         restore()

@@ -1,63 +1,100 @@
 """`undiffuse train ...`: train CLIP, the codec or the denoiser."""
 
-import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from undiffuse.cli.progress import follow
-from undiffuse.errors import UserError
+from undiffuse.cli.deprecated import RenamedOption, renamed_command
+from undiffuse.cli.options import PATH, THREADS
+from undiffuse.cli.param_types import OUTPUT_FOLDER, FiniteFloat
+from undiffuse.cli.progress import train_with_progress
+from undiffuse.cli.train_model import command as model
 
-DATA = click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="Folder of tar shards."
-)
+if TYPE_CHECKING:
+    from undiffuse.training.stages import Stage
+
+DATA = click.option("--data", type=PATH, required=True, help="Folder of tar shards.")
 OUT = click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="The run's folder."
+    "-o", "--out", type=OUTPUT_FOLDER, required=True, help="Folder for checkpoint, log and weights."
 )
 START = click.option(
-    "--start",
-    type=click.Path(path_type=Path),
-    help="Go on from the weights of this file, where the folder holds no run yet.",
+    "--start-weights", type=PATH, cls=RenamedOption, old="--start",
+    help="Weight file to start from when OUT has no checkpoint.",
+)  # fmt: skip
+COMPILED = click.option(
+    "--compile/--eager", "compiled", default=True, show_default=True, help="Use torch.compile."
 )
-COMPILED = click.option("--compile/--eager", "compiled", default=True, show_default=True)
-THREADS = click.option("--threads", type=click.IntRange(1), default=2, show_default=True)
 
 
-@click.group()
+def steps_option(default: int) -> Any:
+    return click.option(
+        "--steps", type=click.IntRange(1, 10**9), default=default, show_default=True,
+        help="Training steps.",
+    )  # fmt: skip
+
+
+def batch_option(default: int, minimum: int = 8) -> Any:
+    return click.option(
+        "--batch", type=click.IntRange(minimum, 2**16), default=default, show_default=True,
+        help="Pictures per step.",
+    )  # fmt: skip
+
+
+class TrainGroup(click.Group):
+    """`train DATA ...` trains a whole model; the other commands train one network."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = ["model", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=TrainGroup, subcommand_metavar="DATA -o MODEL | COMMAND ...")
 def command() -> None:
-    """Train CLIP, the codec or the denoiser. Killed anywhere, a run goes on from its folder."""
+    """Train a model on your pictures: `undiffuse train my-pictures/ -o my-model --minutes 60`.
+
+    This is the same as `train model`; the other commands train a single network. The same command
+    resumes an interrupted run.
+    """
 
 
-def say_bad(where: str, reason: str) -> None:
-    """A sample that is left out."""
-    click.echo(f"left out: {where}: {reason}", err=True)
+command.add_command(model)
 
 
-def seed_torch(seed: int, threads: int) -> None:
-    """Initial weights depend on the seed alone; steps on (seed, step)."""
-    import torch
+def say(line: str) -> None:
+    click.echo(line, err=True)
 
-    torch.manual_seed(seed)
-    torch.set_num_threads(threads)
+
+def report_bad_sample(where: str, reason: str) -> None:
+    say(f"left out: {where}: {reason}")
+
+
+def run_stage(stage: "Stage") -> None:
+    """Train to the end with progress, export the weights and print their hash."""
+    if stage.note:
+        say(stage.note)
+    train_with_progress(
+        stage.run, stage.validate, stage.validate_minutes, stage.chance, stage.flops
+    )
+    click.echo(stage.export())
 
 
 @command.command()
 @DATA
 @OUT
-@click.option("--words", type=click.Path(path_type=Path), help="From `undiffuse data words`.")
-@click.option("--preset", type=click.Choice(["clip", "judge"]), default="clip", show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=2300, show_default=True)
-@click.option("--batch", type=click.IntRange(32), default=512, show_default=True)
+@click.option("--words", type=PATH, help="File from `undiffuse data words`.")
 @click.option(
-    "--composites",
-    type=click.FloatRange(0, 0.75),
-    default=0.125,
-    show_default=True,
-    help="Share of each batch that is made by program.",
-)
+    "--preset", type=click.Choice(["clip", "judge"]), default="clip", show_default=True,
+    help="Configuration: the CLIP for drawing, or the one that judges its pictures.",
+)  # fmt: skip
+@steps_option(2300)
+@batch_option(512, minimum=32)
+@click.option(
+    "--composite-share", type=FiniteFloat(0, 0.75), default=0.125, show_default=True,
+    cls=RenamedOption, old="--composites", help="Share of composite pictures in a batch.",
+)  # fmt: skip
 @THREADS
 @COMPILED
 @START
@@ -68,80 +105,60 @@ def clip(
     preset: str,
     steps: int,
     batch: int,
-    composites: float,
+    composite_share: float,
     threads: int,
     compiled: bool,
-    start: Path | None,
+    start_weights: Path | None,
 ) -> None:
     """Train CLIP's two encoders; writes OUT/clip.safetensors."""
-    from undiffuse.clip.model import Clip
-    from undiffuse.config import PRESETS, to_dict
+    from undiffuse.config import PRESETS
     from undiffuse.data.picture_set import PictureSet
-    from undiffuse.training import clip as recipes
-    from undiffuse.training.latent_cache import begin
-    from undiffuse.training.loop import CHECKPOINT, Run
-    from undiffuse.training.weight_export import clip_tokenizer, export_clip, look_at_clip
+    from undiffuse.training.clip import read_word_table
+    from undiffuse.training.stages import StageOptions, clip_stage
 
-    config = PRESETS[preset]["clip"]
-    everything = PictureSet.read(data, on_bad=say_bad)
-    train_rows = everything.rows(lambda record: record["split"] == "train")
-    table = recipes.read_words(words) if words else None
-    seed_torch(config.seed, threads)
-    model = Clip(config)
-    begun = begin(start, "clip", model, {}) if start else None
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / CHECKPOINT).exists() and not (out / "tokenizer.json").exists():
-        raise UserError(f"{out} has a checkpoint but no tokenizer.json: use another folder")
-    if begun and not (out / "tokenizer.json").exists():
-        (out / "tokenizer.json").write_text(begun.meta["tokenizer"])
-    tokenizer = clip_tokenizer(out, everything, train_rows, table, config)
-    recipe = recipes.ClipRecipe(
-        model, tokenizer, everything.subset(train_rows), table, batch, compiled, composites
+    everything = PictureSet.read(data, on_bad=report_bad_sample)
+    table = read_word_table(words) if words else None
+    options = StageOptions(out, steps, batch, compiled, threads)
+    run_stage(
+        clip_stage(
+            everything, PRESETS[preset]["clip"], options, composite_share, table, start_weights
+        )
     )
-    settings: dict[str, Any] = {
-        **to_dict(config), "batch": batch, "words": words is not None, "composites": composites,
-    }  # fmt: skip
-    done: dict[str, Any] = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
-    run = Run(
-        out, model, recipe.loss, steps, batch, config.seed, settings,
-        extra=recipe.tensors, restore_extra=recipe.restore, data=everything.digest,
-        begun=done["steps"], seconds=done["hours"] * 3600,
-    )  # fmt: skip
-    # Equal logits: each of the batch's captions as likely as the others.
-    chance = {"match": math.log(batch)}
-    follow(run, lambda run: look_at_clip(run, tokenizer, everything), chance=chance)
-    click.echo(export_clip(run, tokenizer, out / "clip.safetensors"))
 
 
 @command.command()
-@click.argument("weights", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="WEIGHTS, if not given.")
-def graphs(weights: Path, out: Path | None) -> None:
-    """Write OUT/graphs: what ONNX Runtime runs, for the weight files in the folder WEIGHTS."""
-    from undiffuse.training.onnx_export import write_graphs
+@click.argument("weights", type=PATH)
+@click.option("-o", "--out", type=OUTPUT_FOLDER, help="Folder for graphs/; default: WEIGHTS.")
+def export_onnx(weights: Path, out: Path | None) -> None:
+    """Export the weight files in the folder WEIGHTS to ONNX; writes OUT/graphs."""
+    from undiffuse.training.onnx_export import export_onnx
 
-    for path in write_graphs(weights, out or weights):
+    for path in export_onnx(weights, out or weights):
         click.echo(path)
+
+
+command.add_command(renamed_command("graphs", export_onnx))
 
 
 @command.command()
 @DATA
 @OUT
-@click.option("--steps", type=click.IntRange(1), default=3600, show_default=True)
-@click.option("--batch", type=click.IntRange(8), default=128, show_default=True)
+@steps_option(3600)
+@batch_option(128)
 @THREADS
 @COMPILED
 @click.option(
-    "--decoder-of",
-    type=click.Path(path_type=Path),
-    help="Go on from this codec with its encoder as it is: what was trained on it stays good.",
-)
-@click.option("--sharp", type=float, default=0.0, help="Weight of the loss of soft edges.")
+    "--start-decoder", type=PATH, cls=RenamedOption, old="--decoder-of",
+    help="Codec weights to start from. The encoder stays frozen, so the denoiser stays valid.",
+)  # fmt: skip
 @click.option(
-    "--drawn-by",
-    type=click.Path(path_type=Path),
-    help="A folder of weights: decode what its denoiser makes of noised pictures too.",
-)
+    "--sharpness-weight", type=FiniteFloat(0, 1000), default=0.0, show_default=True,
+    cls=RenamedOption, old="--sharp", help="Weight of the loss against soft edges.",
+)  # fmt: skip
+@click.option(
+    "--sampled-by", type=PATH, cls=RenamedOption, old="--drawn-by",
+    help="Model folder: train the decoder on latents sampled by its denoiser as well.",
+)  # fmt: skip
 def codec(
     data: Path,
     out: Path,
@@ -149,70 +166,49 @@ def codec(
     batch: int,
     threads: int,
     compiled: bool,
-    decoder_of: Path | None,
-    sharp: float,
-    drawn_by: Path | None,
+    start_decoder: Path | None,
+    sharpness_weight: float,
+    sampled_by: Path | None,
 ) -> None:
-    """Train the codec, pixels to latents and back; writes OUT/codec.safetensors."""
-    from undiffuse.config import PRESETS, to_dict
+    """Train the codec, an autoencoder from pixels to latents; writes OUT/codec.safetensors."""
+    from undiffuse.config import PRESETS
     from undiffuse.data.picture_set import PictureSet
-    from undiffuse.networks.codec import Codec
-    from undiffuse.training.codec import CodecRecipe
-    from undiffuse.training.decoder_finetune import COUNT, draw_again
-    from undiffuse.training.latent_cache import begin_decoder
-    from undiffuse.training.loop import Run
-    from undiffuse.training.weight_export import export, look_at_codec
+    from undiffuse.training.decoder_finetune import COUNT, sample_latents
+    from undiffuse.training.stages import StageOptions, codec_stage, train_rows
 
+    everything = PictureSet.read(data, on_bad=report_bad_sample)
+    sampled = None
+    if sampled_by:
+        pictures, cache = train_rows(everything), out.parent / "cache"
+        sampled = sample_latents(pictures, sampled_by, cache, COUNT, say)
+    options = StageOptions(out, steps, batch, compiled, threads)
     config = PRESETS["codec"]["codec"]
-    everything = PictureSet.read(data, on_bad=say_bad)
-    train_rows = everything.rows(lambda record: record["split"] == "train")
-    seed_torch(config.seed, threads)
-    model = Codec(config)
-    begun = begin_decoder(decoder_of, model) if decoder_of else ""
-    trained, drawn = everything.subset(train_rows), None
-    if drawn_by:
-        cache = out.parent / "cache"
-        drawn = draw_again(trained, drawn_by, cache, COUNT, lambda line: click.echo(line, err=True))
-    out.mkdir(parents=True, exist_ok=True)
-    recipe = CodecRecipe(model, trained, batch, compiled, sharp, drawn)
-    settings = {
-        **to_dict(config), "batch": batch, "decoder_of": begun, "sharp": sharp,
-        "drawn_by": drawn.by if drawn else "",
-    }  # fmt: skip
-    run = Run(
-        out, model, recipe.loss, steps, batch, config.seed, settings,
-        rate=5e-4 if begun else 1.5e-3, data=everything.digest,
-    )  # fmt: skip
-    held_out = everything.rows(lambda record: record["split"] == "held-out cell")
-    follow(run, lambda run: look_at_codec(run, everything.subset(held_out[:512])))
-    click.echo(export(run, "codec", out / "codec.safetensors", 0.05))
+    run_stage(codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled))
 
 
 @command.command()
 @DATA
 @OUT
-@click.option("--clip", "clip_path", type=click.Path(path_type=Path), required=True)
-@click.option("--codec", "codec_path", type=click.Path(path_type=Path), required=True)
-@click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="To look with.")
-@click.option("--steps", type=click.IntRange(1), default=30000, show_default=True)
-@click.option("--batch", type=click.IntRange(8), default=256, show_default=True)
+@click.option("--clip", "clip_path", type=PATH, required=True, help="CLIP's weights.")
+@click.option("--codec", "codec_path", type=PATH, required=True, help="The codec's weights.")
+@click.option("--judge", "judge_path", type=PATH, help="CLIP weights that judge samples.")
+@steps_option(30000)
+@batch_option(256)
 @THREADS
 @COMPILED
 @click.option(
-    "--target",
-    type=click.Choice(["x0", "eps", "v", "previous"]),
-    default="x0",
-    show_default=True,
-    help="What the network predicts; previous is the old way, the step before.",
-)
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+    "--target", type=click.Choice(["x0", "eps", "v", "previous"]), default="x0", show_default=True,
+    help="What the network predicts; previous: the picture one step less noisy.",
+)  # fmt: skip
 @click.option(
-    "--level-mean",
-    type=click.FloatRange(-3, 3),
-    default=0.4,
-    show_default=True,
-    help="Where the noise levels that it learns from gather, as a logit: 0 is half noise.",
-)
+    "--learning-rate", type=FiniteFloat(0, 1, min_open=True), default=1e-3, show_default=True,
+    cls=RenamedOption, old="--rate", help="Learning rate after warm-up.",
+)  # fmt: skip
+@click.option(
+    "--noise-level-mean", type=FiniteFloat(-3, 3), default=0.4, show_default=True,
+    cls=RenamedOption, old="--level-mean",
+    help="Mean of the logit of the noise levels; 0 centers them on half noise.",
+)  # fmt: skip
 @START
 def denoiser(
     data: Path,
@@ -225,42 +221,27 @@ def denoiser(
     threads: int,
     compiled: bool,
     target: str,
-    rate: float,
-    level_mean: float,
-    start: Path | None,
+    learning_rate: float,
+    noise_level_mean: float,
+    start_weights: Path | None,
 ) -> None:
-    """Train the denoiser on a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
-    from undiffuse.config import PRESETS, to_dict
+    """Train the denoiser with a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
+    from undiffuse.config import PRESETS
     from undiffuse.data.picture_set import PictureSet
-    from undiffuse.networks.denoiser import DenoiserNetwork
-    from undiffuse.training.denoiser import DenoiserRecipe, chain_of
-    from undiffuse.training.latent_cache import Frozen, begin
-    from undiffuse.training.loop import Run
-    from undiffuse.training.throughput import forward_flops
-    from undiffuse.training.weight_export import export
+    from undiffuse.training.latent_cache import FrozenModels, TextEmbedder
+    from undiffuse.training.model_io import load_module
+    from undiffuse.training.stages import StageOptions, denoiser_stage
 
-    config = replace(PRESETS["denoiser"]["denoiser"], target=target)
-    pictures = PictureSet.read(data, lambda record: record["split"] == "train", say_bad)
-    seed_torch(config.seed, threads)
-    frozen = Frozen.load(clip_path, codec_path, judge_path)
-    model = DenoiserNetwork(config)
-    begun = begin(start, "denoiser", model, frozen.hashes) if start else None
-    out.mkdir(parents=True, exist_ok=True)
-    cache = frozen.cache(pictures, out.parent / "cache", lambda line: click.echo(line, err=True))
-    done: dict[str, Any] = begun.meta["training"] if begun else {"steps": 0, "hours": 0.0}
-    recipe = DenoiserRecipe(model, pictures, cache, batch, compiled, level_mean)
-    settings = {
-        **to_dict(config), "batch": batch, "rate": rate, "level_mean": level_mean, **frozen.hashes,
-    }  # fmt: skip
-    run = Run(
-        out, model, recipe.loss, steps, batch, config.seed, settings,
-        rate=rate, muon_rate=rate, data=pictures.digest,
-        begun=done["steps"], seconds=done["hours"] * 3600,
+    pictures = PictureSet.read(data, lambda record: record["split"] == "train", report_bad_sample)
+    frozen = FrozenModels.load(clip_path, codec_path)
+    judge = TextEmbedder.load(judge_path) if judge_path else None
+    if start_weights:
+        load_module(start_weights, "denoiser")  # a bad file is refused before the long work
+    cache = frozen.cache(pictures, out.parent / "cache", say)
+    run_stage(
+        denoiser_stage(
+            pictures, frozen, cache, replace(PRESETS["denoiser"]["denoiser"], target=target),
+            StageOptions(out, steps, batch, compiled, threads), learning_rate, noise_level_mean,
+            judge, start_weights,
+        )
     )  # fmt: skip
-    if left := recipe.schedule.terminal_alpha():
-        click.echo(f"the noisiest step still shows {left:.1%} of the picture", err=True)
-    flops = forward_flops(model, *recipe.example())
-    look = partial(frozen.look, pictures=pictures)
-    follow(run, look, look_minutes=10.0, chance=recipe.chance(), flops=flops)
-    more: dict[str, Any] = {**frozen.hashes, "chain": chain_of(target)}
-    click.echo(export(run, "denoiser", out / "denoiser.safetensors", 0.10, **more))

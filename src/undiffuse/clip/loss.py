@@ -1,4 +1,4 @@
-"""CLIP's contrastive loss, and a loss that gives directions in the space their meaning."""
+"""CLIP's contrastive loss, and a loss that aligns differences of images with words."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""CLIP's two encoders (Radford et al. 2021, arXiv 2103.00020), small enough for two cores."""
+"""CLIP: an image encoder and a text encoder (Radford et al. 2021, arXiv 2103.00020)."""
 
 import math
 
@@ -6,8 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from undiffuse.config import EMBED, SIDE, ClipConfig
-from undiffuse.networks.layers import Block, Down, ResBlock, RMSNorm, grid_positions, rope_table
+from undiffuse.config import EMBED_DIM, IMAGE_SIZE, ClipConfig
+from undiffuse.networks.layers import (
+    Downsample,
+    ResBlock,
+    RMSNorm,
+    TransformerBlock,
+    grid_positions,
+    rope_table,
+)
 
 LOGIT_SCALE_MAX = 100.0
 
@@ -15,34 +22,33 @@ LOGIT_SCALE_MAX = 100.0
 class ImageEncoder(nn.Module):
     """Pictures `(B, 3, 64, 64)` in [-1, 1] -> unit vectors `(B, 512)`.
 
-    A convolutional stem brings 64x64 pixels to 4x4 places; a transformer or more convolutions
-    go on from there.
+    A convolutional stem reduces 64x64 pixels to 4x4 positions. A transformer or more convolutions
+    follow, then the mean over positions and a projection.
     """
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
         width = config.image_width
         self.stem = nn.Sequential(
-            nn.Conv2d(12, 32, 3, padding=1),  # after the first 2x2 fold: 32x32
+            nn.Conv2d(12, 32, 3, padding=1),  # on 32x32, after pixel_unshuffle(2)
             nn.SiLU(),
-            Down(32, 64),
+            Downsample(32, 64),
             ResBlock(64),
-            Down(64, 128),
+            Downsample(64, 128),
             ResBlock(128),
-            Down(128, width),
+            Downsample(128, width),
         )
         self.convolutions = nn.Sequential()
         self.blocks = nn.ModuleList()
         if config.tower == "conv":
             self.convolutions.extend(ResBlock(width) for _ in range(config.image_depth))
         else:
-            hidden = width * 8 // 3 // 32 * 32
             self.blocks.extend(
-                Block(width, config.image_heads, hidden) for _ in range(config.image_depth)
+                TransformerBlock(width, config.image_heads) for _ in range(config.image_depth)
             )
         self.norm = RMSNorm(width)
-        self.out = nn.Linear(width, EMBED, bias=False)
-        rope = rope_table(grid_positions(SIDE // 16), width // config.image_heads)
+        self.out = nn.Linear(width, EMBED_DIM, bias=False)
+        rope = rope_table(grid_positions(IMAGE_SIZE // 16), width // config.image_heads)
         self.register_buffer("rope", rope, persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -56,8 +62,8 @@ class ImageEncoder(nn.Module):
 class TextEncoder(nn.Module):
     """Token ids `(B, N)` and lengths `(B,)` -> unit vectors `(B, 512)`.
 
-    Attention runs both ways and stops at each text's own end; the vector is read off its last
-    token, the end of text, found by the length and never guessed from the ids.
+    A transformer with bidirectional attention; padding is masked. The vector is a projection of
+    the last token, the end of text, which is found by the length.
     """
 
     rope: Tensor
@@ -67,20 +73,19 @@ class TextEncoder(nn.Module):
         width = config.text_width
         self.tokens = nn.Embedding(config.vocabulary, config.token_width)
         self.widen = nn.Linear(config.token_width, width, bias=False)
-        hidden = width * 8 // 3 // 32 * 32
         self.blocks = nn.ModuleList(
-            Block(width, config.text_heads, hidden) for _ in range(config.text_depth)
+            TransformerBlock(width, config.text_heads) for _ in range(config.text_depth)
         )
         self.norm = RMSNorm(width)
-        self.out = nn.Linear(width, EMBED, bias=False)
+        self.out = nn.Linear(width, EMBED_DIM, bias=False)
         nn.init.normal_(self.tokens.weight, std=0.5)
         rope = rope_table(torch.arange(config.context)[:, None], width // config.text_heads)
         self.register_buffer("rope", rope, persistent=False)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         length = ids.shape[1]
-        places = torch.arange(length, device=ids.device)
-        mask = (places[None, :] >= lengths[:, None]).float() * -1e4  # (B, N)
+        positions = torch.arange(length, device=ids.device)
+        mask = (positions[None, :] >= lengths[:, None]).float() * -1e4  # (B, N)
         x = self.widen(self.tokens(ids))
         rope = self.rope[:, :length]
         for block in self.blocks:
@@ -90,7 +95,7 @@ class TextEncoder(nn.Module):
 
 
 class Clip(nn.Module):
-    """Both encoders and the learned inverse temperature, clamped at 100 as in the paper."""
+    """Both encoders and the learned logit scale, at most 100 as in the paper."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
@@ -101,6 +106,7 @@ class Clip(nn.Module):
 
     @property
     def logit_scale(self) -> Tensor:
+        """The inverse temperature of the contrastive loss."""
         return self.log_logit_scale.exp().clamp(max=LOGIT_SCALE_MAX)
 
     def encode_image(self, pictures: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""What people say of a picture: captions by program, and which pictures each caption fits.
+"""Generated captions, and a matcher that tells which pictures each caption describes.
 
-A caption says some of what is known of its picture. It fits another picture too if everything
-that it says is true there: one that names no family fits the concept in every family, one that
-names a family only that one.
+A caption describes a picture if everything that it states is true of the picture. A caption without
+a style describes its concept in every style, a caption with a style in that style only.
 """
 
 import re
@@ -12,66 +11,75 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from undiffuse.data.composites import noun, with_article
+from undiffuse.data.composites import remove_colors, with_article
 
 _WORD = re.compile(r"[a-z0-9']+")
-# Words that say nothing of the picture.
-STOP = frozenset(
+# Words that say nothing about the picture.
+STOP_WORDS = frozenset(
     {"a", "an", "the", "of", "with", "and", "in", "on", "at", "to", "for", "or"}
     | {"picture", "emoji", "image", "drawing", "style"}
 )
-TRAINED_STYLES = ("{} in {} style", "{}, {} style", "{} {}", "{1} {0}")
+STYLE_TEMPLATES = ("{} in {} style", "{}, {} style", "{} {}", "{1} {0}")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A text, and what it asks of a picture: a concept ("" for any) and words to be found in it."""
+    """A text, and what it states: a concept ("" for any), and words that must be true."""
 
     text: str
     concept: str
     words: frozenset[str]
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text that say something."""
-    return [word for word in _WORD.findall(text.lower()) if word not in STOP]
+def content_words(text: str) -> list[str]:
+    """The words of a text in lower case, without stop words."""
+    return [word for word in _WORD.findall(text.lower()) if word not in STOP_WORDS]
 
 
-def facts(record: dict) -> frozenset[str]:
-    """Every word that is true of the picture."""
-    parts = (record["name"], *record["keywords"], record["family"], record["tone"])
-    return frozenset(word for part in (*parts, record["colour"]) for word in words_of(part))
+def record_words(record: dict) -> frozenset[str]:
+    """Every word that is true of the picture: name, keywords, style, skin tone and color."""
+    parts = (record[field] for field in ("name", "family", "tone", "colour"))
+    return frozenset(word for part in (*parts, *record["keywords"]) for word in content_words(part))
 
 
-def style(text: str, family: str, rng: Generator) -> str:
-    """The caption with the family named, in one of the ways that people do."""
-    return TRAINED_STYLES[int(rng.integers(len(TRAINED_STYLES)))].format(text, family)
+def add_style(text: str, style: str, rng: Generator) -> str:
+    """The caption with the style added by a random template."""
+    return STYLE_TEMPLATES[int(rng.integers(len(STYLE_TEMPLATES)))].format(text, style)
 
 
-def caption(record: dict, rng: Generator, styled_share: float = 0.3) -> Caption:
-    """A caption of the picture, drawn by `rng`: its name, keywords, colour, tone, family."""
+def random_caption(record: dict, rng: Generator, style_probability: float = 0.3) -> Caption:
+    """A random caption from the record's name, keywords, color, skin tone and style.
+
+    A record with "captions" has one of these instead, with or without the style.
+    """
+    if "captions" in record:
+        text = record["captions"][int(rng.integers(len(record["captions"])))]
+        if record["family"] and rng.random() < style_probability:
+            styled = f"{text} in {record['family']} style"
+            return Caption(styled, record["concept"], frozenset(content_words(record["family"])))
+        return Caption(text, record["concept"], frozenset())
     kind = rng.random()
     concept: str = record["concept"]
     required: list[str] = []
     if kind < 0.22 and record["keywords"]:
-        chosen = _some(record["keywords"], 1 + int(rng.integers(3)), rng)
+        chosen = _choose(record["keywords"], 1 + int(rng.integers(3)), rng)
         text, concept = " ".join(chosen), ""
-        required += words_of(text)
+        required += content_words(text)
     elif kind < 0.42 and record["keywords"]:
-        chosen = _some(record["keywords"], 1 + int(rng.integers(4)), rng)
+        chosen = _choose(record["keywords"], 1 + int(rng.integers(4)), rng)
         text = ", ".join([record["name"], *chosen])
     elif kind < 0.52 and record["colour"] and not record.get("composite"):
-        text = f"{record['colour']} {noun(record['name'])}"
+        text = f"{record['colour']} {remove_colors(record['name'])}"
         required.append(record["colour"])
     else:
         text = record["name"]
     if record["tone"] and rng.random() < 0.75:
         joint = ", " if rng.random() < 0.5 else " with "
         text = f"{text}{joint}{record['tone']}"
-        required += words_of(record["tone"])
-    if rng.random() < styled_share:
-        text = style(text, record["family"], rng)
-        required += words_of(record["family"])
+        required += content_words(record["tone"])
+    if rng.random() < style_probability:
+        text = add_style(text, record["family"], rng)
+        required += content_words(record["family"])
     roll = rng.random()
     if roll < 0.15:
         text = with_article(text)
@@ -80,36 +88,31 @@ def caption(record: dict, rng: Generator, styled_share: float = 0.3) -> Caption:
     return Caption(text, concept, frozenset(required))
 
 
-def _some(items: Sequence[str], count: int, rng: Generator) -> list[str]:
-    order = rng.permutation(len(items))[:count]
-    return [items[i] for i in order]
+def _choose(items: Sequence[str], count: int, rng: Generator) -> list[str]:
+    return [items[i] for i in rng.permutation(len(items))[:count]]
 
 
-class FactTable:
-    """The facts of all pictures as a table of bits, to tell which captions fit which pictures."""
+class CaptionMatcher:
+    """Tells which captions describe which pictures, from a table of the true words of each."""
 
     def __init__(self, records: Sequence[dict]) -> None:
-        sets = [facts(record) for record in records]
-        self.vocabulary = {word: i for i, word in enumerate(sorted(frozenset().union(*sets)))}
-        self.table = np.zeros((len(records), len(self.vocabulary)), np.uint8)
+        sets = [record_words(record) for record in records]
+        self.columns = {word: i for i, word in enumerate(sorted(frozenset().union(*sets)))}
+        self.table = np.zeros((len(records), len(self.columns)), bool)
         for row, words in enumerate(sets):
-            self.table[row, [self.vocabulary[word] for word in words]] = 1
-        names = {concept: i for i, concept in enumerate(sorted({r["concept"] for r in records}))}
-        self.concept_ids = names
-        self.concepts = np.array([names[record["concept"]] for record in records])
+            self.table[row, [self.columns[word] for word in words]] = True
+        self.concepts = np.array([record["concept"] for record in records])
 
-    def fits(self, captions: Sequence[Caption], pictures: np.ndarray) -> np.ndarray:
-        """`(captions, pictures)`: true where all that the caption says is true of the picture.
+    def matches(self, captions: Sequence[Caption], rows: np.ndarray) -> np.ndarray:
+        """`(captions, rows)` bool: whether the caption describes the picture of that row.
 
-        `pictures`: row numbers. A word that no picture has makes a caption fit none.
+        A caption with a word that is true of no picture describes none.
         """
-        rows = self.table[pictures]
-        out = np.ones((len(captions), len(pictures)), bool)
-        here = self.concepts[pictures]
+        out = np.ones((len(captions), len(rows)), bool)
         for i, one in enumerate(captions):
             if one.concept:
-                out[i] = here == self.concept_ids[one.concept]
+                out[i] = self.concepts[rows] == one.concept
             for word in one.words:
-                column = self.vocabulary.get(word)
-                out[i] &= rows[:, column] > 0 if column is not None else False
+                column = self.columns.get(word)
+                out[i] &= column is not None and self.table[rows, column]
         return out

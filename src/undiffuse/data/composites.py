@@ -1,7 +1,7 @@
-"""Composites: new pictures made by program from the transparent emoji, captioned as made.
+"""Composites: new training pictures made from emoji, with captions.
 
-They teach what single emoji cannot: that "blue" and "apple" are two words, that a hat is a thing
-one can wear, what "beside" and "two" mean. A fixed set of pairs is never made, to judge with.
+They teach what single emoji cannot: that "blue" and "apple" are separate words, that a hat can be
+worn, and what "beside" and "two" mean. Some pairs are never made and serve evaluation.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.random import Generator, Philox
 from PIL import Image
 
-from undiffuse.data import colours
+from undiffuse.data import colors
 from undiffuse.data.shards import Sample
-from undiffuse.data.split import unit_hash
+from undiffuse.data.split import TRAIN, unit_hash
 from undiffuse.errors import UserError
 
 SIDE = 64
-PAIR_SHARE = 0.15  # of all pairs, held out
-# What is worn -> (width and foot of it, as shares of the wearer's; the foot from the top)
-WORN: dict[str, tuple[str, float, float]] = {
+HELD_OUT_SHARE = 0.15  # of all pairs
+# Concept -> (word, width, bottom edge): shares of the head's width, and of its height from the top.
+ACCESSORIES: dict[str, tuple[str, float, float]] = {
     "1f3a9": ("top hat", 0.75, 0.18),
     "1f451": ("crown", 0.70, 0.14),
     "1f393": ("graduation cap", 0.95, 0.22),
@@ -28,7 +28,7 @@ WORN: dict[str, tuple[str, float, float]] = {
     "1f453": ("glasses", 0.85, 0.58),
     "1f576": ("sunglasses", 0.85, 0.58),
 }
-GROUNDS = {
+BACKGROUNDS = {
     "red": (225, 60, 55),
     "orange": (245, 150, 50),
     "yellow": (250, 220, 80),
@@ -40,17 +40,21 @@ GROUNDS = {
     "grey": (150, 150, 150),
 }
 HEADS = ("face", "cat", "monkey")
-COLOURED_GROUPS = ("animals & nature", "food & drink", "travel & places", "activities", "objects")
+RECOLORABLE_GROUPS = (
+    "animals & nature", "food & drink", "travel & places", "activities", "objects",
+)  # fmt: skip
+Composite = tuple[np.ndarray, dict]  # RGBA picture, changes of the record
+Maker = Callable[[Sample, dict[str, Sample], Generator], Composite | None]
 
 
-def is_held_out(*pair: str) -> bool:
-    """Whether a pair (colour and noun, hat and head, two things) is kept for judging."""
-    return unit_hash("pair", *pair) < PAIR_SHARE
+def is_held_out_pair(*pair: str) -> bool:
+    """Whether a pair (color and noun, accessory and head, two objects) is kept for evaluation."""
+    return unit_hash("pair", *pair) < HELD_OUT_SHARE
 
 
-def noun(name: str) -> str:
-    """The name without the colour words in it: "red apple" -> "apple"."""
-    words = [word for word in name.split() if word not in colours.NAMES]
+def remove_colors(name: str) -> str:
+    """The name without its color words: "red apple" -> "apple"."""
+    words = [word for word in name.split() if word not in colors.NAMES]
     return " ".join(words) or name
 
 
@@ -59,18 +63,18 @@ def with_article(text: str) -> str:
     return f"{'an' if text[:1] in 'aeiou' else 'a'} {text}"
 
 
-def wearing(name: str, thing: str) -> str:
+def wearing(name: str, accessory: str) -> str:
     """ "cat", "cap" -> "cat wearing a cap"."""
-    return f"{name} wearing {thing if 'glasses' in thing else with_article(thing)}"
+    return f"{name} wearing {accessory if 'glasses' in accessory else with_article(accessory)}"
 
 
-def can_be_recoloured(record: dict) -> bool:
-    """Whether the picture is a thing of one colour that a program can exchange."""
-    return record["colour"] in colours.TINTS and record["group"] in COLOURED_GROUPS
+def is_recolorable(record: dict) -> bool:
+    """Whether the picture shows an object of one hue, which `colors.recolor` can change."""
+    return record["colour"] in colors.TINTS and record["group"] in RECOLORABLE_GROUPS
 
 
-def is_head(record: dict) -> bool:
-    """Whether the picture shows a head that a hat can sit on."""
+def shows_head(record: dict) -> bool:
+    """Whether the picture shows a bare head that can wear an accessory."""
     words = record["subgroup"].split() + record["name"].split()
     plain = not set(record["keywords"]) & {"hat", "cap", "helmet", "crown", "glasses", "eyeglasses"}
     animal = record["group"] == "animals & nature" and record["name"].endswith(" face")
@@ -78,129 +82,129 @@ def is_head(record: dict) -> bool:
     return plain and (animal or smiley)
 
 
-def composites(samples: Sequence[Sample], count: int, seed: int = 0) -> Iterator[Sample]:
-    """`count` composites of the samples that train; number k depends on the seed and k alone."""
-    pool = [s for s in samples if s.record["split"] == "train" and not s.record["tone"]]
-    pool = [s for s in pool if s.record["group"] != "flags"]
-    by_family: dict[str, dict[str, Sample]] = {}
-    for sample in pool:
-        by_family.setdefault(sample.record["family"], {})[sample.record["concept"]] = sample
-    coloured = [s for s in pool if can_be_recoloured(s.record)]
-    heads = [s for s in pool if is_head(s.record)]
-    things = [s for s in pool if s.record["group"] != "symbols"]
-    makers: list[tuple[Callable, Sequence[Sample]]] = [
-        (_recoloured, coloured),
-        (_wearing, heads),
-        (_beside, things),
-        (_two, things),
-        (_on_ground, pool),
-    ]
+def make_composites(samples: Sequence[Sample], count: int, seed: int = 0) -> Iterator[Sample]:
+    """`count` composites of the training samples. Number k depends only on the seed and k."""
+    pool = [
+        sample for sample in samples
+        if sample.record["split"] == TRAIN
+        and not sample.record["tone"]
+        and sample.record["group"] != "flags"
+    ]  # fmt: skip
     if not pool:
-        raise UserError("there is no picture to make composites of")
-    shares = np.cumsum([0.4, 0.2, 0.15, 0.1, 0.15])
+        raise UserError("the data set has no training picture to make composites from")
+    by_style: dict[str, dict[str, Sample]] = {}
+    for sample in pool:
+        by_style.setdefault(sample.record["family"], {})[sample.record["concept"]] = sample
+    objects = [s for s in pool if s.record["group"] != "symbols"]
+    makers: list[tuple[float, Maker, Sequence[Sample]]] = [
+        (0.4, _recolor, [s for s in pool if is_recolorable(s.record)]),
+        (0.2, _add_accessory, [s for s in pool if shows_head(s.record)]),
+        (0.15, _place_beside, objects),
+        (0.1, _duplicate, objects),
+        (0.15, _add_background, pool),
+    ]
+    shares = np.cumsum([share for share, *_ in makers])
     for index in range(count):
         rng = Generator(Philox(key=[seed, index]))
         made = None
         while made is None:
-            maker, sources = makers[int(np.searchsorted(shares, rng.random() * shares[-1]))]
-            if not sources:  # of a small set
-                continue
-            source = sources[int(rng.integers(len(sources)))]
-            made = maker(source, by_family[source.record["family"]], rng)
+            _, maker, sources = makers[int(np.searchsorted(shares, rng.random() * shares[-1]))]
+            if sources:  # a small set can have none
+                source = sources[int(rng.integers(len(sources)))]
+                made = maker(source, by_style[source.record["family"]], rng)
         picture, changes = made
-        yield Sample(
-            f"composite_{index:06d}", picture, {**source.record, "made_of": [source.key], **changes}
-        )
+        record = {**source.record, "made_of": [source.key], **changes}
+        yield Sample(f"composite_{index:06d}", picture, record)
 
 
-Made = tuple[np.ndarray, dict] | None
-
-
-def _recoloured(sample: Sample, family: dict[str, Sample], rng: Generator) -> Made:
+def _recolor(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
     record = sample.record
-    colour = str(rng.choice([name for name in colours.TINTS if name != record["colour"]]))
-    thing = noun(record["name"])
-    if is_held_out(colour, thing):
+    color = str(rng.choice([name for name in colors.TINTS if name != record["colour"]]))
+    noun = remove_colors(record["name"])
+    if is_held_out_pair(color, noun):
         return None
-    keywords = [word for word in record["keywords"] if word not in colours.NAMES]
-    changes = _changes("recoloured", f"{colour} {thing}", [*keywords, thing], colour)
-    return colours.recolour(sample.picture, record["colour"], colour), changes
+    keywords = [word for word in record["keywords"] if word not in colors.NAMES]
+    changes = _changes("recoloured", f"{color} {noun}", [*keywords, noun], color)
+    return colors.recolor(sample.picture, record["colour"], color), changes
 
 
-def _wearing(sample: Sample, family: dict[str, Sample], rng: Generator) -> Made:
-    codes = [code for code in WORN if code in family]
+def _add_accessory(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+    codes = [code for code in ACCESSORIES if code in style]
     if not codes:
         return None
     code = str(rng.choice(codes))
-    word, width, foot = WORN[code]
-    if is_held_out(word, sample.record["name"]):
+    word, width, bottom = ACCESSORIES[code]
+    if is_held_out_pair(word, sample.record["name"]):
         return None
-    picture = wear(sample.picture, family[code].picture, width, foot)
+    picture = put_on(sample.picture, style[code].picture, width, bottom)
     name = wearing(sample.record["name"], word)
-    changes = _changes("wearing", name, [*sample.record["keywords"], word], "")
+    changes = _changes("wearing", name, [*sample.record["keywords"], word])
     return picture, {**changes, "worn": word}
 
 
-def wear(head: np.ndarray, thing: np.ndarray, width: float, foot: float) -> np.ndarray:
-    """The head made smaller at the bottom, the thing put on it: `(64, 64, 4)` bytes."""
-    high = foot < 0.4
-    side = 48 if high else SIDE
+def put_on(head: np.ndarray, accessory: np.ndarray, width: float, bottom: float) -> np.ndarray:
+    """A head that wears an accessory, all `(64, 64, 4)` uint8. A hat makes the head smaller.
+
+    `width`, `bottom`: of the accessory, as in `ACCESSORIES`.
+    """
+    is_hat = bottom < 0.4
+    side = 48 if is_hat else SIDE
     canvas = Image.new("RGBA", (SIDE, SIDE))
-    canvas.alpha_composite(_resized(head, side), ((SIDE - side) // 2, SIDE - side))
-    box = canvas.getchannel("A").point(lambda a: 255 * (a > 127)).getbbox() or (0, 0, SIDE, SIDE)
-    left, top, right, bottom = box
-    cut = Image.fromarray(thing)
-    cut = cut.crop(cut.getchannel("A").point(lambda a: 255 * (a > 127)).getbbox())
+    canvas.alpha_composite(_resize(head, side), ((SIDE - side) // 2, SIDE - side))
+    left, top, right, lowest = _bounding_box(canvas) or (0, 0, SIDE, SIDE)
+    cut = Image.fromarray(accessory)
+    cut = cut.crop(_bounding_box(cut))
     wide = max(4, round((right - left) * width))
-    tall = max(4, min(round(cut.height * wide / cut.width), 30 if high else 24))
+    tall = max(4, min(round(cut.height * wide / cut.width), 30 if is_hat else 24))
     cut = cut.resize((wide, tall), Image.Resampling.LANCZOS)
-    foot_row = top + round((bottom - top) * foot)
-    place = ((left + right - wide) // 2, max(0, foot_row - tall))
-    canvas.alpha_composite(cut, (max(0, place[0]), place[1]))
+    x = max(0, (left + right - wide) // 2)
+    y = max(0, top + round((lowest - top) * bottom) - tall)
+    canvas.alpha_composite(cut, (x, y))
     return np.asarray(canvas)
 
 
-def _beside(sample: Sample, family: dict[str, Sample], rng: Generator) -> Made:
-    others = list(family.values())
+def _bounding_box(image: Image.Image) -> tuple[int, int, int, int] | None:
+    return image.getchannel("A").point(lambda a: 255 * (a > 127)).getbbox()
+
+
+def _place_beside(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+    others = list(style.values())
     other = others[int(rng.integers(len(others)))]
     names = sample.record["name"], other.record["name"]
-    if names[0] == names[1] or is_held_out(*sorted(names)):
+    if names[0] == names[1] or is_held_out_pair(*sorted(names)):
         return None
-    canvas = Image.new("RGBA", (SIDE, SIDE))
-    for part, left in ((sample, 0), (other, SIDE // 2)):
-        canvas.alpha_composite(_resized(part.picture, SIDE // 2), (left, SIDE // 4))
     joint = str(rng.choice(["beside", "next to", "and", "to the left of"]))
-    name = f"{names[0]} {joint} {names[1]}"
-    changes = _changes("beside", name, [*names], "")
-    return np.asarray(canvas), {**changes, "made_of": [sample.key, other.key]}
+    changes = _changes("beside", f"{names[0]} {joint} {names[1]}", [*names])
+    return _side_by_side(sample, other), {**changes, "made_of": [sample.key, other.key]}
 
 
-def _two(sample: Sample, family: dict[str, Sample], rng: Generator) -> Made:
+def _duplicate(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
     name = sample.record["name"]
-    if is_held_out("two", name):
+    if is_held_out_pair("two", name):
         return None
+    return _side_by_side(sample, sample), _changes("two", f"two {pluralize(name)}", [name])
+
+
+def _side_by_side(left: Sample, right: Sample) -> np.ndarray:
     canvas = Image.new("RGBA", (SIDE, SIDE))
-    half = _resized(sample.picture, SIDE // 2)
-    for left in (0, SIDE // 2):
-        canvas.alpha_composite(half, (left, SIDE // 4))
-    return np.asarray(canvas), _changes("two", f"two {plural(name)}", [name], "")
+    canvas.alpha_composite(_resize(left.picture, SIDE // 2), (0, SIDE // 4))
+    canvas.alpha_composite(_resize(right.picture, SIDE // 2), (SIDE // 2, SIDE // 4))
+    return np.asarray(canvas)
 
 
-def _on_ground(sample: Sample, family: dict[str, Sample], rng: Generator) -> Made:
-    ground = str(rng.choice(list(GROUNDS)))
+def _add_background(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+    color = str(rng.choice(list(BACKGROUNDS)))
     name = sample.record["name"]
-    if is_held_out("on", ground, name):
+    if is_held_out_pair("on", color, name):
         return None
-    canvas = Image.new("RGBA", (SIDE, SIDE), (*GROUNDS[ground], 255))
+    canvas = Image.new("RGBA", (SIDE, SIDE), (*BACKGROUNDS[color], 255))
     canvas.alpha_composite(Image.fromarray(sample.picture))
-    word = str(rng.choice(["ground", "background"]))
-    return np.asarray(canvas), _changes(
-        "ground", f"{name} on {with_article(ground)} {word}", [*sample.record["keywords"], name], ""
-    )
+    title = f"{name} on {with_article(color)} {rng.choice(['ground', 'background'])}"
+    return np.asarray(canvas), _changes("ground", title, [*sample.record["keywords"], name])
 
 
-def plural(name: str) -> str:
-    """The plural of a name's last word, by the ordinary rules."""
+def pluralize(name: str) -> str:
+    """The regular plural of a name's last word."""
     if name.endswith(("s", "x", "ch", "sh")):
         return f"{name}es"
     if name.endswith("y") and name[-2:-1] not in "aeiou":
@@ -208,15 +212,11 @@ def plural(name: str) -> str:
     return f"{name}s"
 
 
-def _changes(kind: str, name: str, keywords: list[str], colour: str) -> dict:
-    return {
-        "name": name,
-        "keywords": keywords,
-        "colour": colour,
-        "concept": f"{kind}: {name}",
-        "composite": kind,
-    }
+def _changes(kind: str, name: str, keywords: list[str], color: str = "") -> dict:
+    concept = f"{kind}: {name}"
+    changes = {"name": name, "keywords": keywords, "concept": concept, "composite": kind}
+    return {**changes, "colour": color}
 
 
-def _resized(picture: np.ndarray, side: int) -> Image.Image:
+def _resize(picture: np.ndarray, side: int) -> Image.Image:
     return Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)

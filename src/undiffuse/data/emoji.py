@@ -1,11 +1,11 @@
 """The emoji data set: built from pinned npm packages, written as tar shards with captions.
 
-`build` names and counts everything that could not be drawn; nothing is silently fewer.
+`build` counts and names everything that could not be rendered.
 """
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,145 +14,132 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from undiffuse.data import colours, packages
-from undiffuse.data import emoji_sets as families
-from undiffuse.data.captions import facts
-from undiffuse.data.composites import composites
-from undiffuse.data.emoji_names import FLAGS, TONES, Emoji, read_names
-from undiffuse.data.emoji_names import icon_names as spellings
-from undiffuse.data.emoji_sets import FAMILIES, Family
+from undiffuse.data import colors, npm, split
+from undiffuse.data.captions import record_words
+from undiffuse.data.composites import make_composites
+from undiffuse.data.emoji_names import FLAGS, TONES, Emoji, icon_names, read_emojibase
+from undiffuse.data.emoji_sets import EMOJI_SETS, EMOJIBASE, FLUENT_FLAT, TRAINED_STYLES, EmojiSet
 from undiffuse.data.shards import Sample, find_shards, read_shards, write_shards
-from undiffuse.data.split import split_cells
 from undiffuse.errors import UserError
 
 SIDE = 64
-INK_ALPHA = 128
+OPAQUE = 128  # alpha above which a pixel counts as drawn
 DOMINANT_SHARE = 0.6
 COMPOSITES = 16000
-MESSAGES = "en/messages.json"
 
 RGBA = NDArray[np.uint8]  # (64, 64, 4)
+Svg = tuple[str, float, float, float, float]  # body, left, top, width, height
 
 
 @dataclass
 class Report:
-    """What was drawn and what could not be: counts by family and the names behind them."""
+    """What was rendered and what was not, by style."""
 
     drawn: Counter[str] = field(default_factory=Counter)
-    absent: dict[str, list[str]] = field(default_factory=dict)  # family -> labels it lacks
-    broken: list[str] = field(default_factory=list)  # "family/label: reason"
-    words: list[str] = field(default_factory=list)  # of the captions that are trained on
-
-    def lines(self) -> Iterator[str]:
-        """The report as a person reads it."""
-        for name in self.drawn:
-            lacks = self.absent.get(name, [])
-            yield f"{name}: {self.drawn[name]} pictures, {len(lacks)} emoji not in this family"
-        yield from (f"could not be rendered: {row}" for row in self.broken)
+    absent: dict[str, list[str]] = field(default_factory=dict)  # style -> labels it lacks
+    broken: list[str] = field(default_factory=list)  # "style/label: reason"
+    words: list[str] = field(default_factory=list)  # of the training captions
 
 
 def render_svg(body: str, left: float, top: float, width: float, height: float) -> RGBA:
-    """An icon's SVG body as `(64, 64, 4)` bytes, straight alpha. ValueError when it can't be."""
+    """An icon's SVG body as `(64, 64, 4)` uint8, straight alpha. ValueError if it is broken."""
     import resvg_py
 
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{left} {top} {width} {height}" width="{SIDE}" height="{SIDE}">{body}</svg>'
     )
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE)
-    return decode(bytes(png))
+    return decode_png(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE)))
 
 
-def decode(png: bytes) -> RGBA:
-    """A PNG of the data set's size as `(64, 64, 4)` bytes. ValueError when it is not that."""
+def decode_png(png: bytes) -> RGBA:
+    """A PNG file as `(64, 64, 4)` uint8. ValueError if it has another size or shows nothing."""
     picture = Image.open(io.BytesIO(png), formats=["PNG"])
     if picture.size != (SIDE, SIDE):
         raise ValueError(f"it is {picture.size[0]}x{picture.size[1]} pixels, not {SIDE}x{SIDE}")
     rgba = np.asarray(picture.convert("RGBA"))
-    if not (rgba[..., 3] > INK_ALPHA).any():
-        raise ValueError("nothing is drawn in it")
+    if not (rgba[..., 3] > OPAQUE).any():
+        raise ValueError("the picture is empty")
     return rgba
 
 
-def _sprite_sources(family: Family, folder: Path, rows: list[Emoji]) -> dict[str, bytes]:
+def _png_sources(emoji_set: EmojiSet, folder: Path, rows: list[Emoji]) -> dict[str, bytes]:
     """Code -> PNG file."""
-    files = packages.read(family.package, folder, lambda p: "/64/" in p and p.endswith(".png"))
-    by_code = {Path(p).stem.lower().replace("-fe0f", ""): data for p, data in files.items()}
+    files = npm.read_files(
+        emoji_set.package, folder, lambda path: "/64/" in path and path.endswith(".png")
+    )
+    by_code = {Path(path).stem.lower().replace("-fe0f", ""): data for path, data in files.items()}
     return {row.code: by_code[row.code] for row in rows if row.code in by_code}
 
 
-def _icon_sources(family: Family, folder: Path, rows: list[Emoji]) -> dict[str, tuple]:
-    """Code -> (SVG body, left, top, width, height)."""
-    (icons,) = packages.read_json(family.package, folder, "icons.json")
-    by_code = {}
-    if family.package.name.startswith("@iconify-json/fluent"):
-        (chars,) = packages.read_json(families.FLAT, folder, "chars.json")
-        by_code = {code.replace("-fe0f", ""): name for code, name in chars.items()}
+def _svg_sources(emoji_set: EmojiSet, folder: Path, rows: list[Emoji]) -> dict[str, Svg]:
+    """Code -> SVG body and view box, from an Iconify file."""
+    (file,) = npm.read_json(emoji_set.package, folder, "icons.json")
+    icons, aliases = file["icons"], {}
+    for name, alias in file.get("aliases", {}).items():
+        if set(alias) == {"parent"}:  # the same picture under another name
+            aliases[name] = icons.get(alias["parent"])
+    name_of = {}
+    if emoji_set.package.name.startswith("@iconify-json/fluent"):
+        (chars,) = npm.read_json(FLUENT_FLAT, folder, "chars.json")
+        name_of = {code.replace("-fe0f", ""): name for code, name in chars.items()}
     found = {}
     for row in rows:
-        names = [by_code.get(row.code, ""), *spellings(row.label)]
-        icon = next((icons["icons"][n] for n in names if n in icons["icons"]), None)
-        if icon is None:
-            aliases = icons.get("aliases", {})
-            plain = [aliases[n] for n in names if n in aliases and set(aliases[n]) == {"parent"}]
-            icon = icons["icons"].get(plain[0]["parent"]) if plain else None
+        names = (name_of.get(row.code, ""), *icon_names(row.label))
+        tables = (icons, aliases)
+        icon = next((table[name] for table in tables for name in names if name in table), None)
         if icon is not None:
-            width = icon.get("width", icons.get("width", 16))
-            height = icon.get("height", icons.get("height", 16))
-            found[row.code] = (icon["body"], icon.get("left", 0), icon.get("top", 0), width, height)
+            box = {"left": 0, "top": 0, "width": 16, "height": 16}
+            box = {key: icon.get(key, file.get(key, usual)) for key, usual in box.items()}
+            found[row.code] = (icon["body"], *box.values())
     return found
 
 
-def _draw(job: tuple[str, str, bytes | tuple]) -> tuple[str, RGBA | str]:
-    """(family, code, source) -> (code, picture), or (code, reason)."""
-    _, code, source = job
+def _render(job: tuple[str, bytes | Svg]) -> tuple[str, RGBA | str]:
+    """(code, source) -> (code, picture), or (code, reason)."""
+    code, source = job
     try:
-        return code, decode(source) if isinstance(source, bytes) else render_svg(*source)
-    except Exception as error:  # a renderer's own errors have no common base
+        return code, decode_png(source) if isinstance(source, bytes) else render_svg(*source)
+    except Exception as error:  # a renderer's errors have no common base class
         return code, str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def draw_family(
-    family: Family, folder: Path, rows: list[Emoji], report: Report, workers: int
+def render_set(
+    emoji_set: EmojiSet, folder: Path, rows: list[Emoji], report: Report, workers: int
 ) -> dict[str, RGBA]:
-    """Every emoji of the family that can be drawn, by code; the rest goes into the report."""
-    read = _sprite_sources if family.kind == "sprites" else _icon_sources
-    sources = read(family, folder, rows)
-    report.absent[family.name] = [row.label for row in rows if row.code not in sources]
-    jobs = [(family.name, code, source) for code, source in sources.items()]
+    """Every emoji of the set that can be rendered, by code. The report gets the others."""
+    style = emoji_set.style
+    read = _png_sources if emoji_set.has_png_files else _svg_sources
+    sources = read(emoji_set, folder, rows)
+    report.absent[style] = [row.label for row in rows if row.code not in sources]
     labels = {row.code: row.label for row in rows}
     pictures: dict[str, RGBA] = {}
     with ProcessPoolExecutor(workers) as pool:
-        for code, result in pool.map(_draw, jobs, chunksize=64):
+        for code, result in pool.map(_render, sources.items(), chunksize=64):
             if isinstance(result, str):
-                report.broken.append(f"{family.name}/{labels[code]}: {result}")
+                report.broken.append(f"{style}/{labels[code]}: {result}")
             else:
                 pictures[code] = result
-    report.drawn[family.name] = len(pictures)
+    report.drawn[style] = len(pictures)
     return pictures
 
 
-def record(emoji: Emoji, family: str, held_out: str, picture: RGBA) -> dict:
-    """The caption record that lies beside each picture."""
-    ink = picture[..., 3] > INK_ALPHA
-    colour, share = colours.dominant(picture[..., :3], ink)
-    if not FAMILIES[family].trained:
-        split = "evaluation"
-    elif held_out == "concept":
-        split = "held-out concept"
-    else:
-        split = "held-out cell" if held_out == family else "train"
+def make_record(emoji: Emoji, style: str, held_out: str, picture: RGBA) -> dict:
+    """The caption record of a picture. `held_out`: of its concept, as `split_concepts` says."""
+    color, share = colors.dominant_color(picture[..., :3], picture[..., 3] > OPAQUE)
+    kinds = {"concept": split.HELD_OUT_CONCEPT, style: split.HELD_OUT_PAIR}
+    kind = kinds.get(held_out, split.TRAIN)
     return {
         "name": emoji.name,
         "keywords": list(emoji.keywords),
-        "family": family,
+        "family": style,
         "group": emoji.group,
         "subgroup": emoji.subgroup,
         "tone": TONES[emoji.tone],
         "code": emoji.code,
         "concept": emoji.concept,
-        "colour": colour if share >= DOMINANT_SHARE and emoji.group != FLAGS else "",
-        "split": split,
+        "colour": color if share >= DOMINANT_SHARE and emoji.group != FLAGS else "",
+        "split": kind if EMOJI_SETS[style].trained else split.UNSEEN_STYLE,
     }
 
 
@@ -162,46 +149,45 @@ def build(
     *,
     offline: bool = False,
     workers: int = 2,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Build the data set into `out` from the packages in `folder`, fetched there unless `offline`.
+    """Build the data set in `out` from the packages in `folder`, downloaded there unless `offline`.
 
-    Raises UserError for a missing npm, a package that is missing or of another version.
+    Raises UserError if npm is missing, or a package is missing or of another version.
     """
-    chosen = list(FAMILIES.values())
     if not offline:
-        say("fetching the packages")
-        packages.fetch([families.NAMES, *(family.package for family in chosen)], folder)
-    rows = read_names(*packages.read_json(families.NAMES, folder, "en/data.json", MESSAGES))
+        log("fetching the packages")
+        npm.fetch([EMOJIBASE, *(each.package for each in EMOJI_SETS.values())], folder)
+    rows = read_emojibase(*npm.read_json(EMOJIBASE, folder, "en/data.json", "en/messages.json"))
     report = Report()
-    drawn: dict[str, dict[str, RGBA]] = {}
-    for family in chosen:
-        say(f"drawing {family.title}")
-        drawn[family.name] = draw_family(family, folder, rows, report, workers)
-    if not any(drawn.values()):
-        raise UserError(f"not one picture could be drawn from {folder}")
-    held_out = split_cells(
+    pictures: dict[str, dict[str, RGBA]] = {}
+    for style, emoji_set in EMOJI_SETS.items():
+        pictures[style] = render_set(emoji_set, folder, rows, report, workers)
+        absent = len(report.absent[style])
+        log(f"{style}: {report.drawn[style]} pictures, {absent} emoji not in this set")
+    for label in report.broken:
+        log(f"could not be rendered: {label}")
+    if not any(pictures.values()):
+        raise UserError(f"no picture could be rendered from the packages in {folder}")
+    held_out = split.split_concepts(
         {
-            row.concept: [name for name in families.TRAINED if row.concept in drawn[name]]
+            row.concept: [style for style in TRAINED_STYLES if row.concept in pictures[style]]
             for row in rows
             if row.tone == 0
         },
         flags={row.concept for row in rows if row.group == FLAGS},
     )
-    for name, pictures in drawn.items():
-        samples = (
-            Sample(
-                f"{name}_{row.code}",
-                pictures[row.code],
-                record(row, name, held_out[row.concept], pictures[row.code]),
-            )
-            for row in rows
-            if row.code in pictures
-        )
-        write_shards(samples, out, prefix=name)
-    say(f"making {COMPOSITES} composites")
+    for style, by_code in pictures.items():
+        samples = []
+        for row in (row for row in rows if row.code in by_code):
+            picture = by_code[row.code]
+            record = make_record(row, style, held_out[row.concept], picture)
+            samples.append(Sample(f"{style}_{row.code}", picture, record))
+        write_shards(samples, out, prefix=style)
+    log(f"making {COMPOSITES} composites")
     originals = list(read_shards(find_shards(out)))
-    write_shards(composites(originals, COMPOSITES), out, prefix="composite")
-    trained = (sample.record for sample in read_shards(find_shards(out)))
-    report.words = sorted({w for r in trained if r["split"] == "train" for w in facts(r)})
+    write_shards(make_composites(originals, COMPOSITES), out, prefix="composite")
+    records = (sample.record for sample in read_shards(find_shards(out)))
+    trained = (record for record in records if record["split"] == split.TRAIN)
+    report.words = sorted(frozenset().union(*map(record_words, trained)))
     return report

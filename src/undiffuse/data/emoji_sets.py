@@ -1,7 +1,7 @@
-"""The open emoji families: which npm package holds each, pinned, and under which licence.
+"""The open emoji sets: the style's name, the pinned npm package, and the license of the pictures.
 
-A family whose licence asks that what is made from it carry the same licence (CC BY-SA) is never
-trained on: weights that learned from it could not be shared freely. OpenMoji is for evaluation.
+A set under a share-alike license (CC BY-SA) is never trained on, because the weights could not be
+shared freely. OpenMoji is used for evaluation only.
 """
 
 from dataclasses import dataclass
@@ -13,70 +13,41 @@ class Package:
 
     name: str
     version: str
-    licence: str
 
     @property
     def tarball(self) -> str:
-        """The file name `npm pack` gives it."""
+        """The file name that `npm pack` gives it."""
         return f"{self.name.lstrip('@').replace('/', '-')}-{self.version}.tgz"
 
 
 @dataclass(frozen=True)
-class Family:
-    """One set of emoji in one style. `kind`: "sprites" are PNG files, "icons" are SVG bodies."""
+class EmojiSet:
+    """Emoji in one style. `license`: of the pictures, which can differ from the package's."""
 
-    name: str
-    title: str
+    style: str
     package: Package
-    kind: str
-    trained: bool = True
+    license: str
+
+    @property
+    def trained(self) -> bool:
+        return not self.license.startswith("CC-BY-SA")
+
+    @property
+    def has_png_files(self) -> bool:
+        """Whether the package holds PNG files of 64x64 pixels, and not an Iconify file of SVG."""
+        return self.package.name.startswith("emoji-datasource")
 
 
-NAMES = Package("emojibase-data", "17.0.0", "MIT")
-FLAT = Package("@iconify-json/fluent-emoji-flat", "1.2.6", "MIT")
-
-# The licence is that of the pictures, which need not be that of the package around them.
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        Family(
-            "noto",
-            "Noto Emoji",
-            Package("emoji-datasource-google", "16.0.0", "Apache-2.0"),
-            "sprites",
-        ),
-        Family(
-            "twemoji",
-            "Twemoji",
-            Package("emoji-datasource-twitter", "16.0.0", "CC-BY-4.0"),
-            "sprites",
-        ),
-        Family(
-            "fluent",
-            "Fluent Emoji, colour",
-            Package("@iconify-json/fluent-emoji", "1.2.7", "MIT"),
-            "icons",
-        ),
-        Family("flat", "Fluent Emoji, flat", FLAT, "icons"),
-        Family(
-            "emojione",
-            "EmojiOne 2",
-            Package("@iconify-json/emojione", "1.2.3", "CC-BY-4.0"),
-            "icons",
-        ),
-        Family(
-            "blob",
-            "Noto Emoji 1, the blobs",
-            Package("@iconify-json/noto-v1", "1.2.5", "Apache-2.0"),
-            "icons",
-        ),
-        Family(
-            "openmoji",
-            "OpenMoji",
-            Package("@iconify-json/openmoji", "1.2.29", "CC-BY-SA-4.0"),
-            "icons",
-            trained=False,
-        ),
-    )
-}
-TRAINED = tuple(name for name, family in FAMILIES.items() if family.trained)
+EMOJIBASE = Package("emojibase-data", "17.0.0")  # names and keywords; MIT
+FLUENT_FLAT = Package("@iconify-json/fluent-emoji-flat", "1.2.6")
+_SETS = (
+    EmojiSet("noto", Package("emoji-datasource-google", "16.0.0"), "Apache-2.0"),
+    EmojiSet("twemoji", Package("emoji-datasource-twitter", "16.0.0"), "CC-BY-4.0"),
+    EmojiSet("fluent", Package("@iconify-json/fluent-emoji", "1.2.7"), "MIT"),
+    EmojiSet("flat", FLUENT_FLAT, "MIT"),
+    EmojiSet("emojione", Package("@iconify-json/emojione", "1.2.3"), "CC-BY-4.0"),
+    EmojiSet("blob", Package("@iconify-json/noto-v1", "1.2.5"), "Apache-2.0"),
+    EmojiSet("openmoji", Package("@iconify-json/openmoji", "1.2.29"), "CC-BY-SA-4.0"),
+)
+EMOJI_SETS = {emoji_set.style: emoji_set for emoji_set in _SETS}
+TRAINED_STYLES = tuple(style for style, emoji_set in EMOJI_SETS.items() if emoji_set.trained)

@@ -1,8 +1,8 @@
-"""A captioned set in memory: pictures as bytes, records, and ways to draw from it evenly."""
+"""A captioned data set in memory: pictures, records, balanced sampling, and pairs of pictures."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,44 +11,65 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from undiffuse.data.captions import FactTable, words_of
+from undiffuse.data.captions import CaptionMatcher, content_words
 from undiffuse.data.shards import Sample, find_shards, read_shards
 from undiffuse.errors import UserError
 
 Bytes = NDArray[np.uint8]
-FIELDS = {"keywords": list} | dict.fromkeys(
+Rows = NDArray[np.int64]
+# Field -> type. `concept`: what is shown, without skin tone; `family`: the style.
+RECORD_FIELDS = {"keywords": list} | dict.fromkeys(
     ("name", "family", "group", "subgroup", "tone", "concept", "colour", "split"), str
 )
 
 
-def on_white(rgba: Bytes) -> Bytes:
-    """`(..., 4)` straight alpha over white -> `(..., 3)`."""
-    colour, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
-    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+def composite_on_white(rgba: Bytes) -> Bytes:
+    """`(..., 4)` with straight alpha -> `(..., 3)` on a white background."""
+    color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
+    return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def to_rgb_chw(rgba: Bytes) -> Bytes:
+    """`(H, W, 4)` with straight alpha -> `(3, H, W)` on a white background."""
+    return np.ascontiguousarray(composite_on_white(rgba).transpose(2, 0, 1))
+
+
+def read_samples(
+    folder: Path, on_bad: Callable[[str, str], None] | None = None
+) -> Iterator[Sample]:
+    """The samples in a folder's shards, their records checked.
+
+    Raises UserError for a record that lacks a field of `RECORD_FIELDS`, and as `read_shards` does.
+    """
+    for sample in read_shards(find_shards(folder), on_bad=on_bad):
+        for field, kind in RECORD_FIELDS.items():
+            if not isinstance(sample.record.get(field), kind):
+                raise UserError(f"{folder}: the record of {sample.key} has no {field!r} to use")
+        yield sample
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures `(N, 3, 64, 64)` on white, their records and keys, in one order."""
+    """Pictures `(N, 3, H, W)` uint8 on white, with their records and keys in the same order."""
 
     pictures: Bytes
     records: list[dict]
     keys: list[str]
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> "PictureSet":
-        """From samples. Raises UserError when there are none or they differ in size."""
-        if not samples:
-            raise UserError("the data set holds no picture of the kind that is asked for")
-        sides = {sample.picture.shape for sample in samples}
-        if len(sides) > 1:
-            raise UserError(f"the pictures differ in size: {sorted(sides)[:3]}")
-        stack = np.stack([on_white(sample.picture) for sample in samples])
-        return cls(
-            np.ascontiguousarray(stack.transpose(0, 3, 1, 2)),
-            [sample.record for sample in samples],
-            [sample.key for sample in samples],
-        )
+    def from_samples(cls, samples: Iterable[Sample]) -> "PictureSet":
+        """Raises UserError if there is no sample, or if the pictures differ in size."""
+        pictures, records, keys = list[Bytes](), list[dict](), list[str]()
+        for sample in samples:
+            pictures.append(to_rgb_chw(sample.picture))
+            records.append(sample.record)
+            keys.append(sample.key)
+            if pictures[-1].shape != pictures[0].shape:
+                height, width = pictures[-1].shape[1:]
+                raise UserError(f"{sample.key} is {width}x{height}: the pictures differ in size")
+        if not pictures:
+            raise UserError("the data set holds no picture of the requested kind")
+        return cls(np.stack(pictures), records, keys)
 
     @classmethod
     def read(
@@ -57,102 +78,92 @@ class PictureSet:
         keep: Callable[[dict], bool] = lambda record: True,
         on_bad: Callable[[str, str], None] | None = None,
     ) -> "PictureSet":
-        """The samples in the folder's shards whose record is wanted.
+        """The samples in a folder's shards for whose record `keep` is true.
 
-        Raises UserError for a record that lacks what training asks of it, and as `read_shards`
-        does: a bad sample is told to `on_bad` and skipped, too many of them are an error.
+        Raises UserError as `read_samples` does. With `on_bad`, bad samples are reported to it and
+        skipped, unless there are too many.
         """
-        samples = []
-        for sample in read_shards(find_shards(folder), on_bad=on_bad):
-            lacks = [f for f, kind in FIELDS.items() if not isinstance(sample.record.get(f), kind)]
-            if lacks:
-                raise UserError(f"{folder}: the record of {sample.key} has no {lacks[0]!r} to use")
-            if keep(sample.record):
-                samples.append(sample)
-        return cls.of(samples)
+        return cls.from_samples(s for s in read_samples(folder, on_bad) if keep(s.record))
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits that change with any picture, any record and their order."""
+        """16 hex digits that change with any picture, any record, and their order."""
         digest = hashlib.sha256(json.dumps([self.keys, self.records], sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.pictures).data)
         return digest.hexdigest()[:16]
 
-    def subset(self, rows: NDArray[np.int64]) -> "PictureSet":
-        """Some of the rows, as a set of its own."""
+    def subset(self, rows: Rows) -> "PictureSet":
+        """A set of the given rows."""
         return PictureSet(
             self.pictures[rows], [self.records[i] for i in rows], [self.keys[i] for i in rows]
         )
 
-    def rows(self, keep: Callable[[dict], bool]) -> NDArray[np.int64]:
-        """The rows whose record is wanted."""
+    def rows(self, keep: Callable[[dict], bool]) -> Rows:
+        """The rows for whose record `keep` is true."""
         return np.array([i for i, record in enumerate(self.records) if keep(record)], np.int64)
 
     @cached_property
-    def facts(self) -> FactTable:
-        return FactTable(self.records)
+    def caption_matcher(self) -> CaptionMatcher:
+        return CaptionMatcher(self.records)
 
 
-class EvenSampler:
-    """Draws concepts evenly, then a picture of the concept: a family, and a tone half the time.
+class BalancedSampler:
+    """Samples a concept uniformly, then a style of it, then with or without skin tone.
 
-    Two thirds of the emoji are people in five skin tones; drawn as they come, they would be all
-    that is learned. Flags count half.
+    Two thirds of the emoji are people in five skin tones. Without balancing, training would see
+    little else. Flags are sampled half as often as other concepts.
     """
 
-    def __init__(self, pictures: PictureSet, rows: NDArray[np.int64]) -> None:
-        cells: dict[str, dict[str, dict[str, list[int]]]] = {}
+    def __init__(self, pictures: PictureSet, rows: Rows) -> None:
+        concepts: dict[str, dict[str, dict[bool, list[int]]]] = {}
         for row in rows:
             record = pictures.records[row]
-            kind = "toned" if record["tone"] else "plain"
-            families = cells.setdefault(record["concept"], {})
-            families.setdefault(record["family"], {}).setdefault(kind, []).append(int(row))
-        self.cells = [families for _, families in sorted(cells.items())]
+            by_tone = concepts.setdefault(record["concept"], {}).setdefault(record["family"], {})
+            by_tone.setdefault(bool(record["tone"]), []).append(int(row))
+        self.concepts = [styles for _, styles in sorted(concepts.items())]
         group = {pictures.records[row]["concept"]: pictures.records[row]["group"] for row in rows}
-        weights = np.array([0.5 if group[name] == "flags" else 1.0 for name in sorted(cells)])
-        self.cumulative = np.cumsum(weights / weights.sum())
+        weights = [0.5 if group[name] == "flags" else 1.0 for name in sorted(concepts)]
+        self.cumulative = np.cumsum(np.array(weights) / np.sum(weights))
 
-    def draw(self, count: int, rng: Generator, each: int = 1) -> NDArray[np.int64]:
-        """`count` rows: `count / each` concepts, each in up to `each` different families."""
-        chosen = np.searchsorted(self.cumulative, rng.random(count // each))
+    def draw(self, count: int, rng: Generator, styles: int = 1) -> Rows:
+        """`count` rows: `count / styles` concepts, each in up to `styles` different styles."""
+        chosen = np.searchsorted(self.cumulative, rng.random(count // styles))
         rows = []
-        for index in np.minimum(chosen, len(self.cells) - 1):
-            families = list(self.cells[index].values())
-            order = rng.permutation(len(families))
-            for place in range(each):
-                kinds = families[order[place % len(families)]]
-                plain = "plain" in kinds and ("toned" not in kinds or rng.random() < 0.5)
-                bag = kinds["plain" if plain else "toned"]
-                rows.append(bag[int(rng.integers(len(bag)))])
+        for index in np.minimum(chosen, len(self.concepts) - 1):
+            have = list(self.concepts[index].values())
+            order = rng.permutation(len(have))
+            for k in range(styles):
+                by_tone = have[order[k % len(have)]]
+                plain = False in by_tone and (True not in by_tone or rng.random() < 0.5)
+                candidates = by_tone[not plain]
+                rows.append(candidates[int(rng.integers(len(candidates)))])
         return np.array(rows)
 
 
 def difference_pairs(pictures: PictureSet) -> list[tuple[int, int, str]]:
-    """(without, with, words): two pictures of one family and tone, one showing what the other
-    shows and one or two words more: "man" and "man cook", "cat" and "cat with tears of joy".
+    """(row without, row with, words): pairs of one style and tone whose names differ by one or two
+    added words: "man" and "man cook", "cat" and "cat with tears of joy".
     """
-    by_set: dict[tuple[str, str], dict[frozenset[str], int]] = {}
+    by_style: dict[tuple[str, str], dict[frozenset[str], int]] = {}
     for row, record in enumerate(pictures.records):
-        if record.get("composite") or record["group"] in ("flags", "symbols"):
-            continue
-        words = frozenset(words_of(record["name"]))
-        by_set.setdefault((record["family"], record["tone"]), {})[words] = row
+        if not record.get("composite") and record["group"] not in ("flags", "symbols"):
+            words = frozenset(content_words(record["name"]))
+            by_style.setdefault((record["family"], record["tone"]), {})[words] = row
     pairs = []
-    for rows in by_set.values():
+    for rows in by_style.values():
         for words, row in rows.items():
-            name = words_of(pictures.records[row]["name"])
+            name = content_words(pictures.records[row]["name"])
             for less, other in rows.items():
                 if less < words and less and len(words) - len(less) <= 2:
-                    extra = " ".join(word for word in name if word not in less)
-                    pairs.append((other, row, extra))
+                    pairs.append((other, row, " ".join(word for word in name if word not in less)))
     return pairs
 
 
-def composite_pairs(pictures: PictureSet) -> list[tuple[int, int, str]]:
-    """(without, with, word) for composites that wear something."""
-    where = {key: row for row, key in enumerate(pictures.keys)}
+def accessory_pairs(pictures: PictureSet) -> list[tuple[int, int, str]]:
+    """(row without, row with, word) of the composites that wear an accessory."""
+    row_of = {key: row for row, key in enumerate(pictures.keys)}
     return [
-        (where[record["made_of"][0]], row, record["worn"])
+        (row_of[record["made_of"][0]], row, record["worn"])
         for row, record in enumerate(pictures.records)
-        if record.get("composite") == "wearing" and record["made_of"][0] in where
+        if record.get("composite") == "wearing" and record["made_of"][0] in row_of
     ]

@@ -1,7 +1,7 @@
-"""Captioned pictures in plain POSIX tar shards, which the WebDataset library reads as they are.
+"""Captioned pictures in POSIX tar shards, the format of the WebDataset library.
 
-A sample is two neighbours in the archive, `KEY.png` and `KEY.json`. What is read is hostile until
-checked: nothing is unpacked to disk, nothing unpickled, everything has a bound.
+A sample is two files next to each other in the archive, `KEY.png` and `KEY.json`. Archives are
+untrusted: nothing is unpacked to disk or unpickled, and every size has a limit.
 """
 
 import json
@@ -11,21 +11,20 @@ import tarfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from io import BytesIO, FileIO
-from itertools import chain, groupby, islice
+from io import BytesIO
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from undiffuse.data.sources.webdataset import read_samples
 from undiffuse.errors import UserError
 
 MAX_SIDE = 1024  # pixels
-_BOUNDS = {"picture": 5 << 20, "record": 1 << 18}  # bytes; pure noise of MAX_SIDE is a PNG of 4 MiB
-_SLOTS = {"json": "record"} | dict.fromkeys(("png", "jpg", "jpeg", "webp"), "picture")
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,89}")  # KEY.json fits a plain header's 100 bytes
-_NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)  # WebDataset's cut: the first dot
+MAX_RECORD = 1 << 18  # bytes
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,89}")  # KEY.json fits the 100 bytes of a header
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,14 @@ class Sample:
 def write_shards(
     samples: Iterable[Sample], folder: Path, *, prefix: str, per_shard: int = 2000
 ) -> list[Path]:
-    """Write `prefix-000000.tar`, ... into `folder` (made if missing); returns the paths in order.
+    """Write `prefix-000000.tar`, ... into `folder`, which is made if missing. Returns the paths.
 
     The same samples give the same bytes under the same version of Pillow. A shard appears under its
-    name only when complete. Older shards of this prefix beyond the last one are removed. UserError
-    for a sample that `read_shards` would not take back.
+    name when it is complete. Older shards of the prefix are removed. Raises UserError for a sample
+    that `read_shards` would refuse.
     """
     if per_shard < 1 or not _KEY.fullmatch(prefix):
-        raise UserError(f"shards {prefix!r} by {per_shard}: give a plain word, and 1 or more")
+        raise UserError(f"prefix {prefix!r}: use letters, digits, - and _; 1 or more per shard")
     folder.mkdir(parents=True, exist_ok=True)
     stream, keys, paths = iter(samples), set[str](), list[Path]()
     for first in stream:
@@ -75,30 +74,30 @@ def _write_shard(samples: Iterable[Sample], path: Path, keys: set[str]) -> None:
 
 def _encode(sample: Sample, taken: set[str]) -> dict[str, bytes]:
     if not _KEY.fullmatch(sample.key) or sample.key in taken:
-        raise UserError(f"key {sample.key!r}: use letters, digits, - and _, and each key once")
+        raise UserError(f"key {sample.key!r}: use letters, digits, - and _, and each key only once")
     shape, dtype = sample.picture.shape, sample.picture.dtype
     if dtype != np.uint8 or shape[2:] != (4,) or not 0 < min(shape) <= max(shape) <= MAX_SIDE:
-        raise UserError(f"{sample.key}: {dtype} {shape}, not uint8 (H, W, 4) up to {MAX_SIDE}")
+        raise UserError(f"{sample.key} is {dtype} {shape}: use uint8 (H, W, 4) up to {MAX_SIDE}")
     png = BytesIO()
     Image.fromarray(sample.picture).save(png, "PNG", compress_level=6)
     try:
         return {"png": png.getvalue(), "json": _encode_record(sample.record)}
     except (TypeError, ValueError, RecursionError) as err:
-        raise UserError(f"{sample.key}: the record is no JSON: {err}") from None
+        raise UserError(f"{sample.key}: the record is not JSON: {err}") from None
 
 
 def _encode_record(record: Any) -> bytes:
     data = json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
-    if not isinstance(record, dict) or len(data) > _BOUNDS["record"]:
-        raise ValueError(f"a {type(record).__name__} of {len(data)} bytes")
+    if not isinstance(record, dict) or len(data) > MAX_RECORD:
+        raise ValueError(f"it is a {type(record).__name__} of {len(data)} bytes")
     return data
 
 
 def find_shards(path: Path) -> list[Path]:
-    """The shards in a folder, by name, or the one archive given. UserError where there is none."""
+    """The shards in a folder by name, or the archive itself. Raises UserError if there is none."""
     found = [path] if path.is_file() else sorted(p for p in path.glob("[!.]*.tar") if p.is_file())
     if not found:
-        raise UserError(f"no *.tar shard in {path}: give another, or make some by undiffuse data")
+        raise UserError(f"{path} has no *.tar shards: make some with undiffuse data")
     return found
 
 
@@ -108,11 +107,12 @@ def read_shards(
     on_bad: Callable[[str, str], None] | None = None,
     max_bad_share: float = 0.1,
 ) -> Iterator[Sample]:
-    """The samples of the shards in order, each picture (H, W, 4) uint8 RGBA.
+    """The samples of the shards in order.
 
-    A sample that cannot be used is told to `on_bad(where, reason)` and skipped; without `on_bad` it
-    raises UserError. So do a share of bad ones above `max_bad_share`, judged from the 20th sample
-    on and at the end, and no sample at all. The damaged rest of an archive counts as one.
+    A bad sample is reported to `on_bad(where, reason)` and skipped. Raises UserError for a bad
+    sample without `on_bad`, for a share of bad samples above `max_bad_share` (checked from the 20th
+    sample on and at the end), and if there is no sample. The damaged rest of an archive counts as
+    one bad sample.
     """
     seen = bad = 0
     groups = ((path, *group) for path in paths for group in _groups(path))
@@ -127,73 +127,35 @@ def read_shards(
         if seen >= 20 and bad > max_bad_share * seen:  # a share of fewer says little
             break
     if bad > max_bad_share * seen or not seen:
-        raise UserError(f"{seen - bad} of {seen} samples can be used: mend or rebuild the shards")
-
-
-class _Headers(FileIO):
-    """An archive of which tarfile can read headers only: it bounds them neither way itself."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= 8192:
-            raise ValueError("a header too long")
-        return super().read(size)
+        raise UserError(f"only {seen - bad} of {seen} samples can be used: rebuild the shards")
 
 
 def _groups(path: Path) -> Iterator[tuple[str, dict[str, bytes], str]]:
-    """Neighbours that share a key, as WebDataset groups them, and what is wrong with each group."""
+    """(key, files, problem) of each sample in an archive."""
     key = "the archive"
     try:
-        with path.open("rb") as data, _Headers(path) as headers:
-            for key, members in groupby(_members(headers), lambda member: member[0]):
-                files, problem = dict[str, bytes](), ""
-                for _, kind, info in members:
-                    problem = _take(files, kind, info, data) or problem
+        with path.open("rb") as raw:
+            for key, files, problem, _ in read_samples(raw):
                 yield key, files, problem
-    except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as err:
-        yield key, {}, f"no plain tar archive, or damaged from here on: {err}"
-
-
-def _members(headers: _Headers) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
-    """Key, kind and header of each member that has both, up to the mark of the archive's end."""
-    total = os.fstat(headers.fileno()).st_size
-    with tarfile.open(fileobj=headers, mode="r:", errors="replace") as tar:
-        while info := tar.next():
-            if not 0 <= info.size <= total - info.offset_data:
-                raise ValueError(f"{info.size} bytes declared, {total - info.offset_data} left")
-            if (match := _NAME.fullmatch(info.name)) and not info.isdir():
-                yield match[1], match[2].lower(), info
-            tar.members = []  # type: ignore[attr-defined]  # or it grows with the archive
-        headers.seek(tar.offset)  # tarfile takes a damaged header for the end, without a word
-        if headers.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise ValueError("the end is missing")
-
-
-def _take(files: dict[str, bytes], kind: str, info: tarfile.TarInfo, data: BinaryIO) -> str:
-    if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-        return f".{kind} is a link or a device, not a file"
-    if not info.name.isprintable() or re.search(r"^[/\\]|(^|[/\\])\.\.[/\\]", info.name):
-        return "the name is no plain relative path"
-    if slot := _SLOTS.get(kind):
-        if slot in files or info.size > _BOUNDS[slot]:
-            return f".{kind} is a second {slot}, or over {_BOUNDS[slot]} bytes: {info.size}"
-        data.seek(info.offset_data)
-        files[slot] = data.read(info.size)
-    return ""
+    except (OSError, ValueError) as err:
+        yield key, {}, f"not a plain tar archive, or damaged from here on: {err}"
 
 
 def _decode(files: dict[str, bytes], problem: str) -> tuple[np.ndarray, dict[str, Any]]:
-    if problem or len(files) < len(_BOUNDS):
-        raise ValueError(problem or f"picture and record are due, only {list(files)} found")
+    if problem or not {"picture", "json"} <= files.keys():
+        raise ValueError(problem or f"a picture and a record are needed, only {list(files)} found")
     try:
-        record = json.loads(files["record"])
-        _encode_record(record)  # Python reads NaN, 1e999 and halves of surrogate pairs
+        record = json.loads(files["json"])
+        _encode_record(record)  # refuses NaN, 1e999 and lone surrogates, which json.loads accepts
     except (ValueError, RecursionError) as err:
-        raise ValueError(f"the record is no JSON object: {err}") from None
+        raise ValueError(f"the record is not a JSON object: {err}") from None
     try:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
             image = Image.open(BytesIO(files["picture"]), formats=("PNG", "JPEG", "WEBP"))
-        if max(image.size) <= MAX_SIDE and image.mode[0] not in "IF":  # 16 bits: cut unsaid to 8
+        if (
+            max(image.size) <= MAX_SIDE and image.mode[0] not in "IF"
+        ):  # Pillow would cut 16 bits to 8
             return np.array(image.convert("RGBA")), record
-    except Exception as err:  # whatever a decoder's parser ran into
-        raise ValueError(f"no PNG, JPEG or WebP that can be read: {type(err).__name__}") from None
-    raise ValueError(f"picture {image.size}, {image.mode}: up to {MAX_SIDE}, 8 bits are read")
+    except Exception as err:  # of any kind, from the decoder
+        raise ValueError(f"not a readable PNG, JPEG or WebP: {type(err).__name__}") from None
+    raise ValueError(f"it is {image.size}, {image.mode}: use up to {MAX_SIDE} pixels and 8 bits")

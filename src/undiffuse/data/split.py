@@ -1,40 +1,42 @@
-"""Which pictures train, and which are kept to judge: fixed by hashes, so that it never moves.
+"""Which pictures are trained on and which are held out, fixed by hashes.
 
-A *concept* is an emoji without its skin tone ("man cook"); a *cell* is a concept in one family.
-- held-out concepts: trained in no family at all;
-- held-out cells: one family of a concept, in all its skin tones, where others are trained.
+A *concept* is an emoji without its skin tone ("man cook"). Held out for evaluation are
+- whole concepts, in every style;
+- (concept, style) pairs, in all skin tones. The concept is trained on in the other styles.
+
+A record's `split` is one of the four constants below.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 
+TRAIN, HELD_OUT_PAIR, HELD_OUT_CONCEPT = "train", "held-out cell", "held-out concept"
+UNSEEN_STYLE = "evaluation"  # of a style that is never trained on
 SALT = "undiffuse-1"
 CONCEPT_SHARE = 0.03
-CELL_SHARE = 0.42
-MIN_FAMILIES = 3  # what is held out must have been drawn by this many families
+PAIR_SHARE = 0.42
+MIN_STYLES = 3  # a concept in fewer styles is never held out
 
 
 def unit_hash(*parts: str) -> float:
-    """A number in [0, 1) that depends on the parts and on nothing else."""
+    """A number in [0, 1) that depends only on the parts."""
     digest = hashlib.sha256("\x1f".join((SALT, *parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def split_cells(families: Mapping[str, Iterable[str]], flags: set[str]) -> dict[str, str]:
-    """For each concept what is held out: "concept", a family's name, or "" for nothing.
+def split_concepts(styles: Mapping[str, Iterable[str]], flags: set[str]) -> dict[str, str]:
+    """What is held out of each concept: "concept" for all of it, a style, or "" for nothing.
 
-    `families`: concept -> the trained families that draw it. Flags are never held out.
+    `styles`: concept -> the trained styles that have it. `flags`: concepts never held out.
     """
-    return {
-        concept: _held_out(concept, sorted(drawn), flags) for concept, drawn in families.items()
-    }
+    return {name: _held_out(name, sorted(have), flags) for name, have in styles.items()}
 
 
-def _held_out(concept: str, drawn: list[str], flags: set[str]) -> str:
-    if concept in flags or len(drawn) < MIN_FAMILIES:
+def _held_out(concept: str, styles: list[str], flags: set[str]) -> str:
+    if concept in flags or len(styles) < MIN_STYLES:
         return ""
     if unit_hash("concept", concept) < CONCEPT_SHARE:
         return "concept"
-    if unit_hash("cell", concept) < CELL_SHARE:
-        return drawn[int(unit_hash("family", concept) * len(drawn))]
+    if unit_hash("cell", concept) < PAIR_SHARE:
+        return styles[int(unit_hash("family", concept) * len(styles))]
     return ""

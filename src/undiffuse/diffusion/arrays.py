@@ -1,4 +1,4 @@
-"""What NumPy arrays and torch tensors do not share, and the checks on what comes in."""
+"""Helpers for NumPy arrays and torch tensors alike, and checks of arguments."""
 
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 def lookup(table: Mapping[str, T], name: str, argument: str) -> T:
-    """`table[name]`; UserError with the names there are, if it is not one of them."""
+    """`table[name]`. UserError with the known names for an unknown one."""
     if name not in table:
         raise UserError(f"{argument}={name!r} is unknown: choose one of {', '.join(table)}")
     return table[name]
 
 
 def check_int(argument: str, value: int, least: int = 1, below: int = 10**6 + 1) -> int:
-    """`value`, if it is a whole number with least <= value < below; else UserError."""
+    """`value`. UserError unless it is a whole number with least <= value < below."""
     is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not is_int or not least <= value < below:
         raise UserError(f"{argument}={value!r}: give a whole number from {least} to {below - 1}")
@@ -30,14 +30,14 @@ def check_int(argument: str, value: int, least: int = 1, below: int = 10**6 + 1)
 
 
 def check_range(argument: str, value: float, low: float, high: float) -> float:
-    """`value` as a float, if low <= value <= high; else UserError."""
+    """`value` as a float. UserError unless low <= value <= high."""
     if not isinstance(value, Real) or not low <= float(value) <= high:
         raise UserError(f"{argument}={value!r}: give a number from {low:g} to {high:g}")
     return float(value)
 
 
 def array_kind(x: object) -> str:
-    """'numpy' or 'torch' for an array of either, else the name of x's type."""
+    """'numpy' or 'torch' for an array, else the name of x's type."""
     roots = {base.__module__.partition(".")[0] for base in type(x).__mro__}
     return next((name for name in ("numpy", "torch") if name in roots), type(x).__name__)
 
@@ -61,7 +61,7 @@ def check_cond(argument: str, cond: Array, x_t: Array, rows: tuple[int, ...]) ->
 
 
 def in_float64(t: Times) -> float | np.ndarray:
-    """t as a float, or as a float64 NumPy array; UserError if any of it is outside [0, 1]."""
+    """t as a float or a float64 NumPy array. UserError for a value outside [0, 1]."""
     if isinstance(t, Real):
         return check_range("t", float(t), 0.0, 1.0)
     check_array("t", t)
@@ -79,13 +79,13 @@ def as_array_like(values: np.ndarray, x: Array) -> Array:
 
 
 def elementwise(function: Callable[[Any], Any], t: Times) -> Times:
-    """function(t), computed in float64; comes back as what t is: float, NumPy array or tensor."""
+    """function(t), computed in float64, in the type of t: float, NumPy array or tensor."""
     result = function(in_float64(t))
     return float(result) if isinstance(t, Real) else as_array_like(np.asarray(result), t)
 
 
 def per_picture(coefficient: Times, x: Array) -> Array:
-    """A float as it is; (B,) as (B, 1, 1, 1), in x's kind and dtype, ready to multiply x."""
+    """A coefficient to multiply x with: a float, or (B,) as (B, 1, 1, 1) in x's kind and dtype."""
     if isinstance(coefficient, Real):
         return float(coefficient)
     if coefficient.shape not in ((), (1,), (x.shape[0],)):

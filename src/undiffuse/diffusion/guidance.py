@@ -61,7 +61,7 @@ def classifier_free_guidance(denoiser: Denoiser, scale: float, *, negative: Arra
     negative   (B, D) or (1, D): the vector to steer away from, instead of zeros.
     band       noise levels (low, high) at which guidance acts, inclusive; elsewhere scale is 1.
     eta, threshold, momentum: adaptive projected guidance, off by default. eta is the share of the
-               update along x0 that is kept (0 avoids oversaturated colours), threshold the largest
+               update along x0 that is kept (0 avoids oversaturated colors), threshold the largest
                norm of an update, momentum the share of the last update that is added.
 
     Inside the band the denoiser runs once on a batch of 2B, cond's rows first; outside it, or if

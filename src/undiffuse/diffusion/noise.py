@@ -15,18 +15,14 @@ from undiffuse.errors import UserError
 def noise(seed: int, index: int, step: int, shape: Sequence[int]) -> np.ndarray:
     """Standard normal noise of one picture at one step: float32, of the given shape (C, H, W).
 
-    Step 0 is what drawing starts from, step k >= 1 the fresh noise of step k (`Step.index`). The
-    bits are the same everywhere; logarithm and cosine, in float64, may differ between processors in
-    the last place, which rounding to float32 shows in about one value in 10^8 at most. UserError
-    unless seed, index and step are whole numbers in [0, 2**64).
+    Step 0 is the noise that drawing starts from, step k >= 1 the fresh noise of step k
+    (`Step.index`). The random bits are the same everywhere. Logarithm and cosine, in float64, may
+    differ between processors in the last place, which changes at most one float32 value in 10^8.
+    UserError unless seed, index and step are whole numbers in [0, 2**64).
     """
     key = [check_int("seed", seed, 0, 2**64), check_int("index", index, 0, 2**64)]
-    counter = [
-        0,
-        check_int("step", step, 0, 2**64),
-        0,
-        0,
-    ]  # the lowest word counts blocks in a step
+    # The lowest word counts the blocks in a step.
+    counter = [0, check_int("step", step, 0, 2**64), 0, 0]
     size = math.prod(check_int("shape", side) for side in shape)
     pairs = (size + 1) // 2
     philox = np.random.Philox(key=np.array(key, np.uint64), counter=np.array(counter, np.uint64))
@@ -39,7 +35,7 @@ def noise(seed: int, index: int, step: int, shape: Sequence[int]) -> np.ndarray:
 
 
 def batch_noise(seed: int, indices: Sequence[int], step: int, shape: Sequence[int]) -> np.ndarray:
-    """`noise` of several pictures: float32 (B, C, H, W), row b that of indices[b]."""
+    """The noise of several pictures: float32 (B, C, H, W); row b is that of indices[b]."""
     if len(indices) == 0:
         raise UserError("indices is empty: name at least one picture, for example [0]")
     return np.stack([noise(seed, index, step, shape) for index in indices])

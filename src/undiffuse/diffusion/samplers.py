@@ -191,8 +191,8 @@ def previous(denoiser: Denoiser, noise: Array, cond: Cond, *, schedule: Schedule
     """The old way: predict the picture one step less noisy, feed it back, repeat.
 
     Use a network that predicts 'previous' and times `uniform_times(chain)`: each x_t is then its
-    output. The result equals DDPM without its noise. On a schedule with alpha(1) = 0 pure noise
-    tells nothing about the previous step, so every start ends in the same picture.
+    output. The result equals DDPM without its noise. On a schedule with alpha(1) = 0, pure noise
+    has no information about the previous step, so every start ends in the same picture.
     """
     return ddpm(denoiser, noise, cond, schedule=schedule, times=times, fresh=lambda _: noise * 0.0)
 

@@ -1,8 +1,8 @@
-"""What a network is shown, what it may predict, and how to get from one prediction to another.
+"""Prediction targets: the noisy input, what a network may predict, and conversions to x0.
 
-Every target is a sum p * x0 + q * eps, and so is x_t = alpha * x0 + sigma * eps: from x_t and one
-of them a 2x2 system gives the others. A network's output is the target itself, with no skip from
-x_t and no preconditioning, so one whose last layer starts at zero starts alike for all four.
+Every target is a sum p * x0 + q * eps, and so is x_t = alpha * x0 + sigma * eps: x_t and one target
+give the others by a 2x2 linear system. The network's output is the target itself, without a skip
+from x_t and without preconditioning.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from undiffuse.diffusion.arrays import (
 from undiffuse.diffusion.schedule import Schedule, posterior_std
 from undiffuse.errors import UserError
 
-EPS_START = 0.995  # at t = 1 alpha is 0 and eps says nothing of the picture: start a little below
+EPS_START = 0.995  # at t = 1 alpha is 0 and eps does not determine x0: start a little below
 
 
 def add_noise(schedule: Schedule, x0: Array, noise: Array, t: Times) -> Array:
-    """x_t = alpha_t x0 + sigma_t noise: of x0's shape (B, ...), for t a float or (B,)."""
+    """x_t = alpha_t x0 + sigma_t noise: (B, ...) like x0, for t a float or (B,)."""
     check_array("x0", x0)
     check_array("noise", noise, like=x0)
     alpha, sigma = schedule.alpha_sigma(in_float64(t))
@@ -35,7 +35,7 @@ def add_noise(schedule: Schedule, x0: Array, noise: Array, t: Times) -> Array:
 
 
 def previous_time(t: Times, chain: int) -> Times:
-    """t - 1 / chain, for t on a chain of even steps; UserError for t not one of 1/chain, ..., 1."""
+    """t - 1 / chain. UserError unless t is one of 1/chain, 2/chain, ..., 1."""
     count = check_int("chain", chain)
 
     def before(t: Times) -> Times:
@@ -97,7 +97,7 @@ def target(name: str, schedule: Schedule, x0: Array, noise: Array, t: Times, *,
 #     p' x0 + q' eps = ((p' sigma - q' alpha) o + (q' p - p' q) x_t) / d
 def convert(have: str, want: str, schedule: Schedule, output: Array, x_t: Array, t: Times, *,
             chain: int = 0) -> Array:
-    """A prediction of `have` at x_t as one of `want` (of 'previous', its mean): (B, ...).
+    """Convert a prediction of `have` at x_t to `want` (for 'previous', to its mean): (B, ...).
 
     Rounding is enlarged by 1 / |d|. UserError where d is 0 (eps at t = 1 on the linear and cosine
     schedules, x0 at t = 0), and as in `target`.
@@ -120,12 +120,12 @@ def convert(have: str, want: str, schedule: Schedule, output: Array, x_t: Array,
 
 def to_x0(name: str, schedule: Schedule, output: Array, x_t: Array, t: Times, *,
           chain: int = 0) -> Array:
-    """The clean picture that a prediction of `name` at x_t stands for: `convert` to 'x0'."""
+    """Convert a prediction of `name` at x_t to x0."""
     return convert(name, "x0", schedule, output, x_t, t, chain=chain)
 
 
 def as_denoiser(name: str, schedule: Schedule, network: Denoiser, *, chain: int = 0) -> Denoiser:
-    """A network(x_t, t, cond) that predicts `name`, as a denoiser."""
+    """The denoiser (x_t, t, cond) -> x0 of a network that predicts `name`."""
     lookup(TARGETS, name, "target")
     return lambda x_t, t, cond: to_x0(name, schedule, network(x_t, t, cond), x_t, t, chain=chain)
 
@@ -133,7 +133,7 @@ def as_denoiser(name: str, schedule: Schedule, network: Denoiser, *, chain: int 
 # |x0_hat - x0|^2 / sigma^2 = |v_hat - v|^2 on either kind of schedule; the floor keeps it finite:
 # arXiv 2511.13720 (JiT).
 def loss_weight(name: str, schedule: Schedule, t: Times, *, floor: float = 0.05) -> Times:
-    """What to multiply the squared error of `name` by, like t: 1 / max(sigma, floor)^2 for x0."""
+    """The weight of the squared error of `name` at t: 1 / max(sigma, floor)^2 for x0, else 1."""
     lookup(TARGETS, name, "target")
     power = -2.0 if name == "x0" else 0.0
     return elementwise(lambda t: np.maximum(schedule.sigma(t), floor) ** power, t)

@@ -1,8 +1,8 @@
-"""What a model is worth: figures with intervals, beside the same measure on real pictures.
+"""Evaluation metrics with bootstrap confidence intervals, beside the values of real pictures.
 
-Pictures and sentences are judged through two protocols (`Encoder`, `Painter`), in NumPy alone. The
-judge is never the CLIP that steers.
+Everything here works on arrays and on two interfaces, `Encoder` and `ImageGenerator`. The encoder
+that judges a model is never the CLIP that steers it.
 """
 
-# To steer, each with its figures.
-WAYS = ("like", "negative", "sum", "between", "start", "gradient")
+# Ways to steer that `evaluate steering` measures.
+STEERING_METHODS = ("like", "negative", "sum", "between", "start", "gradient")

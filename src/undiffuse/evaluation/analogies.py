@@ -1,82 +1,88 @@
-"""Directions of the shared space: is a - b + c nearest to d (Mikolov et al. 2013)?
+"""Analogies in CLIP's space: is a - b + c nearest to d (Mikolov et al. 2013)?
 
-Asked of texts, of pictures, and across the two: the vector of a picture, moved by a difference of
-texts. A label is what a text says and a picture shows: "man cook, dark skin tone".
+Measured for texts, for pictures, and across the two: a picture's vector, moved by the difference of
+two texts. A label is both a text and the name of a picture: "man cook, dark skin tone".
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from undiffuse.data import colours
-from undiffuse.data.composites import WORN, noun, wear, wearing
+from undiffuse.data import colors
+from undiffuse.data.composites import ACCESSORIES, remove_colors, wearing
 from undiffuse.data.emoji_names import TONES
-from undiffuse.data.picture_set import on_white
-from undiffuse.data.split import unit_hash
-from undiffuse.evaluation.dataset import EVALUATION, Material, was_trained
-from undiffuse.evaluation.protocols import Encoder, Pictures, Vectors, encode_pictures, encode_texts
-from undiffuse.evaluation.statistics import Figure, mean_figure
+from undiffuse.data.split import TRAIN, UNSEEN_STYLE, unit_hash
+from undiffuse.evaluation.dataset import EvaluationData, dress, is_training
+from undiffuse.evaluation.protocols import Encoder, Pictures, Vectors, encode_batches
+from undiffuse.evaluation.statistics import Metric, mean_metric
 
-CASES = 100  # of each kind at most, by hash
+MAX_CASES = 100  # of each kind, chosen by hash
 Analogy = tuple[str, str, str, str]  # labels (a, b, c, d): a - b + c = d
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Analogies of one kind, and what could be mistaken for their answers besides all names."""
+class AnalogyKind:
+    """Analogies of one kind, and labels besides all names among which the answer is searched."""
 
     cases: list[Analogy]
-    others: list[str]
+    distractors: list[str]
 
     @classmethod
-    def of(cls, cases: Iterable[Analogy], others: Iterable[str] = ()) -> "Kind":
-        few = sorted(set(cases), key=lambda case: unit_hash("analogy", *case))[:CASES]
-        return cls(few, sorted({*others, *(label for case in few for label in case)}))
+    def choose(cls, cases: Iterable[Analogy], distractors: Iterable[str] = ()) -> "AnalogyKind":
+        """`MAX_CASES` of the cases, by hash."""
+        few = sorted(set(cases), key=lambda case: unit_hash("analogy", *case))[:MAX_CASES]
+        return cls(few, sorted({*distractors, *chain(*few)}))
 
 
-def in_style(label: str, family: str) -> str:
-    """The label, said to be of a family."""
-    return f"{label} in {family} style"
+def name_in_style(label: str, style: str) -> str:
+    """ "cat", "noto" -> "cat in noto style"."""
+    return f"{label} in {style} style"
 
 
-def analogies(
-    names: Sequence[str], heads: Sequence[Sequence[str]] = (), families: Sequence[str] = ()
-) -> dict[str, Kind]:
-    """The kinds that the data holds: genders, professions, skin tones, hair, colours, and where
-    they are given what the `heads` of each family wear and the styles of `families`.
+def build_analogies(
+    names: Sequence[str], heads: Sequence[Sequence[str]] = (), styles: Sequence[str] = ()
+) -> dict[str, AnalogyKind]:
+    """Kind -> the analogies that the names allow: genders, professions, skin tones, hair, colors;
+    with `heads` (the names of the heads of each style) accessories; with `styles` styles.
     """
     have = set(names)
-    jobs = [n.removeprefix("man ") for n in sorted(have) if n.startswith("man ")]
+    jobs = [name.removeprefix("man ") for name in sorted(have) if name.startswith("man ")]
     jobs = [job for job in jobs if f"woman {job}" in have]
     pairs = [(x, min((unit_hash("crossed", x, y), y) for y in jobs if y != x)[1])
              for x in jobs if len(jobs) > 1]  # fmt: skip
     toned = [(x, y, TONES[1 + int(unit_hash("tone", x) * 5)]) for x, y in pairs]
-    kinds = {
-        "man : woman": Kind.of((f"woman {x}", "woman", "man", f"man {x}") for x in jobs),
-        "professions": Kind.of((f"man {x}", f"man {y}", f"woman {y}", f"woman {x}")
-                               for x, y in pairs),
-        "skin tones": Kind.of(
-            ((f"man {x}, {tone}", f"man {x}", f"woman {y}", f"woman {y}, {tone}")
-             for x, y, tone in toned),
-            (f"{who} {x}, {tone}" for x in jobs for who in ("man", "woman") for tone in TONES[1:]),
+    words = [word for word, *_ in ACCESSORIES.values()]
+    cases: dict[str, Iterable[Analogy]] = {
+        "man : woman": ((f"woman {x}", "woman", "man", f"man {x}") for x in jobs),
+        "professions": ((f"man {x}", f"man {y}", f"woman {y}", f"woman {x}") for x, y in pairs),
+        "skin tones": (
+            (f"man {x}, {tone}", f"man {x}", f"woman {y}", f"woman {y}, {tone}")
+            for x, y, tone in toned
         ),
-        "hair": Kind.of(_hair(have)),
-        "colours": Kind.of(_colours(have)),
-        "worn": Kind.of(
-            ((wearing(x, thing), x, y, wearing(y, thing))
-             for group in heads for x, y in permutations(sorted(group), 2)
-             for thing, *_ in WORN.values()),
-            (wearing(x, thing) for x in chain(*heads) for thing, *_ in WORN.values()),
+        "hair": _hair_analogies(have),
+        "colors": _color_analogies(have),
+        "worn objects": (
+            (wearing(x, word), x, y, wearing(y, word))
+            for group in heads for x, y in permutations(sorted(group), 2) for word in words
         ),
-        "families": Kind.of(_styles(jobs, families)),
+        "styles": _style_analogies(jobs, styles),
     }  # fmt: skip
-    return {kind: found for kind, found in kinds.items() if found.cases}
+    distractors: dict[str, list[str]] = {
+        "skin tones": [
+            f"{who} {x}, {tone}" for who in ("man", "woman") for x in jobs for tone in TONES[1:]
+        ],
+        "worn objects": [wearing(x, word) for x in chain(*heads) for word in words],
+    }
+    kinds = {
+        kind: AnalogyKind.choose(some, distractors.get(kind, ())) for kind, some in cases.items()
+    }
+    return {name: kind for name, kind in kinds.items() if kind.cases}
 
 
-def _hair(names: set[str]) -> Iterator[Analogy]:
+def _hair_analogies(names: set[str]) -> Iterator[Analogy]:
     for one, other in permutations(("man", "woman", "person"), 2):
         for hair in ("red hair", "curly hair", "white hair", "blond hair"):
             case = (f"{one} with {hair}", one, other, f"{other} with {hair}")
@@ -84,38 +90,34 @@ def _hair(names: set[str]) -> Iterator[Analogy]:
                 yield case
 
 
-def _colours(names: set[str]) -> Iterator[Analogy]:
-    by_thing: dict[str, list[str]] = {}
+def _color_analogies(names: set[str]) -> Iterator[Analogy]:
+    by_noun: dict[str, list[str]] = {}
     for name in sorted(names):
-        colour, _, thing = name.partition(" ")
-        if colour in colours.NAMES and thing == noun(name):
-            by_thing.setdefault(thing, []).append(colour)
-    for one, other in permutations(by_thing, 2):
-        for first, second in permutations(set(by_thing[one]) & set(by_thing[other]), 2):
+        color, _, noun = name.partition(" ")
+        if color in colors.NAMES and noun == remove_colors(name):
+            by_noun.setdefault(noun, []).append(color)
+    for one, other in permutations(by_noun, 2):
+        for first, second in permutations(set(by_noun[one]) & set(by_noun[other]), 2):
             yield f"{first} {one}", f"{second} {one}", f"{second} {other}", f"{first} {other}"
 
 
-def _styles(jobs: Sequence[str], families: Sequence[str]) -> Iterator[Analogy]:
+def _style_analogies(jobs: Sequence[str], styles: Sequence[str]) -> Iterator[Analogy]:
     people = [f"man {job}" for job in jobs]
-    for one, other in permutations(people[: CASES // 2], 2):
-        for f, g in permutations(families, 2):
+    for one, other in permutations(people[: MAX_CASES // 2], 2):
+        for f, g in permutations(styles, 2):
             if unit_hash("styles", one, other, f, g) < 0.02:
-                yield in_style(one, f), in_style(one, g), in_style(other, g), in_style(other, f)
+                cells = ((one, f), (one, g), (other, g), (other, f))
+                a, b, c, d = (name_in_style(*cell) for cell in cells)
+                yield a, b, c, d
 
 
-def dressed(material: Material) -> Iterator[tuple[str, str, Pictures]]:
-    """(family, label, picture `(3, 64, 64)`): heads never trained on, with each thing worn."""
-    layers = list(material.layers.values())
-    heads = [layer for layer in layers if layer.record["concept"] not in WORN]
-    for thing in layers:
-        family = thing.record["family"]
-        if thing.record["concept"] in WORN:
-            word, width, foot = WORN[thing.record["concept"]]
-            for head in heads:
-                if head.record["family"] == family:
-                    picture = on_white(wear(head.picture, thing.picture, width, foot))
-                    label = wearing(head.record["name"], word)
-                    yield family, label, np.ascontiguousarray(picture.transpose(2, 0, 1))
+def heads_with_accessories(data: EvaluationData) -> Iterator[tuple[str, str, Pictures]]:
+    """(style, label, picture `(3, H, W)`) of held-out heads with each accessory of their style."""
+    for (concept, style), accessory in data.accessories.items():
+        for head in data.heads:
+            if head.record["family"] == style:
+                label = wearing(head.record["name"], ACCESSORIES[concept][0])
+                yield style, label, dress(head, accessory)
 
 
 def _label(record: dict) -> str:
@@ -124,10 +126,10 @@ def _label(record: dict) -> str:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Every emoji of a set, and every head that can be dressed, with their vectors.
+    """The vectors of pictures, or of texts.
 
-    `rows`: family -> label -> row; `unseen`: the families that were never trained on; `trained`:
-    the rows that were.
+    `rows`: style -> label -> row; `unseen`: the styles that are never trained on; `trained`: the
+    rows of training pictures.
     """
 
     rows: dict[str, dict[str, int]]
@@ -136,138 +138,132 @@ class Gallery:
     trained: frozenset[int]
 
     @classmethod
-    def of(cls, material: Material, encoder: Encoder) -> "Gallery":
+    def of_pictures(cls, data: EvaluationData, encoder: Encoder) -> "Gallery":
+        """All emoji of a data set, and all heads with accessories."""
+        emoji = zip(data.pictures.records, data.pictures.pictures, strict=True)
+        entries = [
+            (record["family"], _label(record), record["split"], picture)
+            for record, picture in emoji
+            if not record.get("composite")
+        ]
+        entries += [(style, label, "", pic) for style, label, pic in heads_with_accessories(data)]
         rows: dict[str, dict[str, int]] = {}
-        pictures: list[Pictures] = []
-        trained: set[int] = set()
-        both = zip(material.pictures.records, material.pictures.pictures, strict=True)
-        emoji = [(r, picture) for r, picture in both if not r.get("composite")]
-        for record, picture in emoji:
-            if was_trained(record):
-                trained.add(len(pictures))
-            rows.setdefault(record["family"], {})[_label(record)] = len(pictures)
-            pictures.append(picture)
-        for family, label, picture in dressed(material):
-            rows.setdefault(family, {})[label] = len(pictures)
-            pictures.append(picture)
-        unseen = frozenset(r["family"] for r, _ in emoji if r["split"] == EVALUATION)
-        vectors = encode_pictures(encoder, np.stack(pictures))
-        return cls(rows, vectors, unseen, frozenset(trained))
+        for row, (style, label, *_) in enumerate(entries):
+            rows.setdefault(style, {})[label] = row
+        unseen = frozenset(style for style, _, split, _ in entries if split == UNSEEN_STYLE)
+        trained = frozenset(row for row, entry in enumerate(entries) if entry[2] == TRAIN)
+        pictures = np.stack([entry[-1] for entry in entries])
+        return cls(rows, encode_batches(encoder.encode_image, pictures), unseen, trained)
+
+    @classmethod
+    def of_texts(cls, texts: Iterable[str], trained: Container[str], encoder: Encoder) -> "Gallery":
+        """Texts, all in one style without a name. `trained`: the labels of training pictures."""
+        ordered = sorted(set(texts))
+        rows = {"": {text: row for row, text in enumerate(ordered)}}
+        known = frozenset(row for row, text in enumerate(ordered) if text in trained)
+        return cls(rows, encode_batches(encoder.encode_text, ordered), frozenset(), known)
 
     def find(self, case: Analogy, unseen: bool) -> tuple[list[int], list[int]] | None:
-        """The rows of a case's four pictures, and the rows to seek the fourth among.
+        """The rows of a case's four pictures, and the rows among which the fourth is searched.
 
-        All are of one family, by hash; or each is of the family that its label names.
+        The pictures are all of one style, chosen by hash, or of the styles that the labels name.
         """
-        families = [f for f in sorted(self.rows) if (f in self.unseen) == unseen]
+        styles = [style for style in sorted(self.rows) if (style in self.unseen) == unseen]
         parts = [label.removesuffix(" style").rpartition(" in ") for label in case]
-        if all(family in families for *_, family in parts):
-            found = [self.rows[family].get(label, -1) for label, _, family in parts]
-            among = [row for family in families for row in self.rows[family].values()]
+        if all(style in styles for *_, style in parts):
+            found = [self.rows[style].get(label, -1) for label, _, style in parts]
+            among = [row for style in styles for row in self.rows[style].values()]
             return None if -1 in found else (found, among)
-        fitting = [f for f in families if all(label in self.rows[f] for label in case)]
-        if not fitting:
+        complete = [style for style in styles if self.rows[style].keys() >= set(case)]
+        if not complete:
             return None
-        shown = self.rows[min(fitting, key=lambda f: unit_hash("shown", f, *case))]
+        shown = self.rows[min(complete, key=lambda style: unit_hash("shown", style, *case))]
         return [shown[label] for label in case], list(shown.values())
 
 
-class Hit(NamedTuple):
-    """The place of a case's answer, 0 for the first; whether the answer itself was trained on."""
+class Answer(NamedTuple):
+    """The rank of a case's answer, 0 for the first; whether the answer is trained on."""
 
-    place: int
+    rank: int
     trained: bool
 
 
-Hits = dict[str, list[Hit]]  # kind -> its cases
+Answers = dict[str, list[Answer]]  # by kind
 
 
-def said_in_training(material: Material) -> set[str]:
-    """What training pictures are called, composites too, alone and with their family."""
-    trained = [record for record in material.pictures.records if was_trained(record)]
+def training_labels(data: EvaluationData) -> set[str]:
+    """The labels of the training pictures, composites included, alone and with their style."""
+    trained = [record for record in data.pictures.records if is_training(record)]
     labels = {(_label(record), record["family"]) for record in trained}
-    return {label for label, _ in labels} | {in_style(*both) for both in labels}
+    return {label for label, _ in labels} | {name_in_style(*both) for both in labels}
 
 
-def text_hits(
-    kinds: dict[str, Kind], names: Sequence[str], said: Container[str], encoder: Encoder
-) -> Hits:
-    """Text against text; a, b and c themselves are no answers. `said`: labels of training."""
-    hits: Hits = {}
-    for kind, found in kinds.items():
-        texts = sorted({*names, *found.others})
-        index = {text: i for i, text in enumerate(texts)}
-        vectors = encode_texts(encoder, texts)
-        for case in found.cases:
-            places = [index[label] for label in case]
-            a, b, c = vectors[places[:3]]
-            cosines = vectors @ (a - b + c)
-            hits.setdefault(kind, []).append(Hit(_place(cosines, places), case[-1] in said))
-    return hits
-
-
-def picture_hits(
-    kinds: dict[str, Kind], gallery: Gallery, encoder: Encoder, *, across: bool, unseen: bool
-) -> Hits:
-    """Pictures against the pictures of their family; `across`: b and c are texts."""
-    hits: Hits = {}
-    for kind, found in kinds.items():
-        texts = sorted({label for case in found.cases for label in case[1:3]})
-        said = dict(zip(texts, encode_texts(encoder, texts), strict=True))
-        for case in found.cases:
-            rows = gallery.find(case, unseen)
-            if rows is None:
-                continue
-            (a, b, c, d), among = rows
-            less, more = (said[case[1]], said[case[2]]) if across else gallery.vectors[[b, c]]
-            cosines = gallery.vectors[among] @ (gallery.vectors[a] - less + more)
-            places = [among.index(row) for row in ((a, d) if across else (a, b, c, d))]
-            hit = Hit(_place(cosines, places), d in gallery.trained)
-            hits.setdefault(kind, []).append(hit)
-    return hits
-
-
-def _place(cosines: Vectors, case: Sequence[int]) -> int:
-    """How many are as near as the last of `case` or nearer, without those of `case`."""
-    nearer = cosines >= cosines[case[-1]]
-    return int(nearer.sum() - nearer[list(set(case))].sum())
-
-
-def analogy_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
-    """How often the answer is the first, and among the first 5: all cases, those whose answer no
-    training picture shows or is called, then kind by kind.
+def rank_answers(
+    cases: Sequence[Analogy],
+    gallery: Gallery,
+    *,
+    unseen: bool = False,
+    across: Encoder | None = None,
+) -> list[Answer]:
+    """The cases that the gallery has, answered in the styles that are never trained on (`unseen`)
+    or in the others. `across`: an encoder for b and c as texts; they are in the gallery otherwise.
     """
-    gallery = Gallery.of(material, encoder)
-    trained = [family for family in sorted(gallery.rows) if family not in gallery.unseen]
-    layers = [layer.record for layer in material.layers.values()]
-    heads = [
-        [r["name"] for r in layers if r["family"] == family and r["concept"] not in WORN]
-        for family in trained
-    ]
-    kinds = analogies(material.names, heads, trained)
-    said = said_in_training(material)
-    text = text_hits(kinds, material.names, said, encoder)
-    shown, across, other = (
-        picture_hits(kinds, gallery, encoder, across=moved, unseen=unseen)
-        for moved, unseen in ((False, False), (True, False), (True, True))
+    texts = sorted({label for case in cases for label in case[1:3]})
+    vectors = (
+        dict(zip(texts, encode_batches(across.encode_text, texts), strict=True)) if across else {}
     )
-    yield from _figures("text", text, (0.85, 0.95), seed)
-    yield from _figures("pictures", shown, (None, None), seed)
-    yield from _figures("across", across, (None, 0.8), seed)
-    yield from _figures("across, family never trained on", other, (None, None), seed)
+    answers = []
+    for case in cases:
+        found = gallery.find(case, unseen)
+        if found is None:
+            continue
+        (a, b, c, d), among = found
+        less, more = (vectors[t] for t in case[1:3]) if across else gallery.vectors[[b, c]]
+        cosines = gallery.vectors[among] @ (gallery.vectors[a] - less + more)
+        excluded = {among.index(row) for row in ((a, d) if across else (a, b, c, d))}
+        nearer = cosines >= cosines[among.index(d)]
+        rank = int(nearer.sum() - nearer[list(excluded)].sum())
+        answers.append(Answer(rank, d in gallery.trained))
+    return answers
 
 
-def _figures(
-    way: str, hits: Hits, targets: tuple[float | None, float | None], seed: int
-) -> Iterator[Figure]:
-    every = [hit for of_kind in hits.values() for hit in of_kind]
-    parts = {"answer never trained on": [hit for hit in every if not hit.trained], **hits}
-    for first, target in zip((1, 5), targets, strict=True):
-        title = f"analogies@{first}, {way}"
-        if every:
-            right = np.array([hit.place < first for hit in every])
-            yield mean_figure(title, right, seed, at_least=target)
-        for part, some in parts.items():
-            if 0 < len(some) < len(every):
-                right = np.array([hit.place < first for hit in some])
-                yield mean_figure(f"{title}: {part}", right, seed)
+def evaluate_analogies(data: EvaluationData, encoder: Encoder, seed: int = 0) -> Iterator[Metric]:
+    """Top-1 and top-5 accuracy: of all cases, of those whose answer is not trained on (neither its
+    label nor its picture), and by kind.
+    """
+    gallery, labels = Gallery.of_pictures(data, encoder), training_labels(data)
+    trained = [style for style in sorted(gallery.rows) if style not in gallery.unseen]
+    heads = [
+        [head.record["name"] for head in data.heads if head.record["family"] == style]
+        for style in trained
+    ]
+    kinds = build_analogies(data.names, heads, trained)
+    text = {}
+    for name, kind in kinds.items():
+        texts = Gallery.of_texts([*data.names, *kind.distractors], labels, encoder)
+        text[name] = rank_answers(kind.cases, texts)
+    options: tuple[dict[str, Any], ...] = (
+        {}, {"across": encoder}, {"across": encoder, "unseen": True},
+    )  # fmt: skip
+    pictures, across, other = (
+        {name: rank_answers(kind.cases, gallery, **some) for name, kind in kinds.items()}
+        for some in options
+    )
+    yield from _metrics("text", text, seed, 0.85, 0.95)
+    yield from _metrics("pictures", pictures, seed, None, None)
+    yield from _metrics("across", across, seed, None, 0.8)
+    yield from _metrics("across, style never trained on", other, seed, None, None)
+
+
+def _metrics(title: str, answers: Answers, seed: int, *targets: float | None) -> Iterator[Metric]:
+    every = [answer for kind in answers.values() for answer in kind]
+    untrained = [answer for answer in every if not answer.trained]
+    parts = {", answer never trained on": untrained}
+    parts |= {f", {kind}": some for kind, some in answers.items()}
+    parts = {part: some for part, some in parts.items() if 0 < len(some) < len(every)}
+    for k, target in zip((1, 5), targets, strict=True):
+        for part, some in {"": every, **parts}.items():
+            if some:
+                hits = np.array([answer.rank < k for answer in some])
+                name, goal = f"analogies, {title}{part}: top-{k} accuracy", None if part else target
+                yield mean_metric(name, hits, seed, at_least=goal)

@@ -1,4 +1,4 @@
-"""What CLIP's space knows: held-out pictures, words that no caption holds."""
+"""Evaluation of a CLIP: names of held-out pictures, and words that are in no caption."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,82 +7,88 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from undiffuse.data.split import HELD_OUT_CONCEPT, HELD_OUT_PAIR, TRAIN, UNSEEN_STYLE
 from undiffuse.errors import UserError
-from undiffuse.evaluation.dataset import CELL, CONCEPT, EVALUATION, Material
-from undiffuse.evaluation.protocols import Encoder, Vectors, encode_pictures, encode_texts
+from undiffuse.evaluation.dataset import EvaluationData
+from undiffuse.evaluation.protocols import Encoder, Vectors, encode_batches
 from undiffuse.evaluation.retrieval import ranks
-from undiffuse.evaluation.statistics import Figure, mean_figure
+from undiffuse.evaluation.statistics import Metric, mean_metric
+from undiffuse.imaging.files import read_text
+
+SPLITS = {
+    HELD_OUT_PAIR: "held-out (concept, style) pairs",
+    HELD_OUT_CONCEPT: "held-out concepts",
+    UNSEEN_STYLE: "style never trained on",
+}
 
 
-def retrieval_figures(material: Material, encoder: Encoder, seed: int = 0) -> Iterator[Figure]:
-    """How often a picture that was never trained on finds its name among all names."""
-    names = encode_texts(encoder, material.names)
-    note = f"among {len(material.names)} names"
-    for split in (CELL, CONCEPT, EVALUATION):
-        rows = material.plain_rows(split)
-        if not len(rows):
-            continue
-        vectors = encode_pictures(encoder, material.pictures.pictures[rows])
-        place = ranks(vectors, names, material.right_names(rows))
-        for first in (1, 5):
-            target = 0.75 if (split, first) == (CELL, 5) else None
-            title = f"name of a picture@{first}, {split}"
-            yield mean_figure(title, place < first, seed, at_least=target, note=note)
+def evaluate_retrieval(data: EvaluationData, encoder: Encoder, seed: int = 0) -> Iterator[Metric]:
+    """How often a picture that is not trained on retrieves its name among all names."""
+    names = encode_batches(encoder.encode_text, data.names)
+    note = f"among {len(data.names)} names"
+    for split, title in SPLITS.items():
+        rows = data.plain_rows(split)
+        if len(rows):
+            vectors = encode_batches(encoder.encode_image, data.pictures.pictures[rows])
+            rank = ranks(vectors, names, data.name_targets(rows))
+            for k in (1, 5):
+                target = 0.75 if (split, k) == (HELD_OUT_PAIR, 5) else None
+                name = f"name retrieval, {title}: top-{k} accuracy"
+                yield mean_metric(name, rank < k, seed, at_least=target, note=note)
 
 
 def read_synonyms(path: Path) -> dict[str, list[str]]:
-    """Word -> right names. Raises UserError when the file is missing or something else."""
+    """Word -> right names, from a JSON file. Raises UserError if it has another form."""
+    text = read_text(path)
     try:
-        table = json.loads(path.read_text())
+        table = json.loads(text)
         return {str(word): [str(name) for name in right] for word, right in table.items()}
-    except FileNotFoundError as error:
-        raise UserError(f"there is no list of synonyms {path}: give one with --synonyms") from error
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f'{path} is no list of synonyms: {{"word": ["name"]}} is due') from error
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise UserError(f'{path} is no list of synonyms: use {{"word": ["name"]}}') from error
 
 
-def synonym_figures(
-    material: Material, encoder: Encoder, synonyms: Mapping[str, Sequence[str]], seed: int = 0
-) -> Iterator[Figure]:
-    """Words in no caption and no word list: is a right name among the 5 nearest of all names?
+def evaluate_synonyms(
+    data: EvaluationData, encoder: Encoder, synonyms: Mapping[str, Sequence[str]], seed: int = 0
+) -> Iterator[Metric]:
+    """How often a word of no caption has a right name among the 5 nearest of all names.
 
-    Text against text, then against pictures, which is what steering will rest on: each name stands
-    for the mean vector of its training pictures.
+    First against the texts of the names, then against pictures, as steering uses it: the mean
+    vector of a name's training pictures.
     """
-    index = material.name_index
-    asked = [word for word, right in synonyms.items() if any(name in index for name in right)]
-    if not asked:
+    index = data.name_index
+    right = {
+        word: [index[name] for name in names if name in index] for word, names in synonyms.items()
+    }
+    right = {word: rows for word, rows in right.items() if rows}
+    if not right:
         return
-    right = [[index[name] for name in synonyms[word] if name in index] for word in asked]
-    vectors = encode_texts(encoder, asked)
-    hits = ranks(vectors, encode_texts(encoder, material.names), right) < 5
-    note = f"among {len(material.names)} names"
-    yield mean_figure("synonyms@5", hits, seed, at_least=0.5, note=note)
-    single = np.array([" " not in word for word in asked])
-    for part, chosen in (("single words", single), ("several words", ~single)):
-        if chosen.any():
-            yield mean_figure(f"synonyms@5, {part}", hits[chosen], seed)
-    hits = _found_by_pictures(material, encoder, vectors, right)
+    words, targets = list(right), list(right.values())
+    vectors = encode_batches(encoder.encode_text, words)
+    hits = ranks(vectors, encode_batches(encoder.encode_text, data.names), targets) < 5
+    note = f"among {len(data.names)} names"
+    yield mean_metric("synonyms: top-5 accuracy", hits, seed, at_least=0.5, note=note)
+    single = np.array([" " not in word for word in words])
+    for part, mask in (("single words", single), ("several words", ~single)):
+        if mask.any():
+            yield mean_metric(f"synonyms, {part}: top-5 accuracy", hits[mask], seed)
+    hits = _retrieved_by_pictures(data, encoder, vectors, targets)
     if len(hits):
-        yield mean_figure("synonyms@5, by pictures", hits, seed)
+        yield mean_metric("synonyms, by pictures: top-5 accuracy", hits, seed)
 
 
-def _found_by_pictures(
-    material: Material, encoder: Encoder, words: Vectors, right: Sequence[Sequence[int]]
+def _retrieved_by_pictures(
+    data: EvaluationData, encoder: Encoder, words: Vectors, right: Sequence[Sequence[int]]
 ) -> NDArray[np.bool_]:
-    """Each name stands for the mean vector of its training pictures; names without one are out."""
-    rows = material.plain_rows("train")
+    """Top-5 hits against mean vectors of training pictures, without the names that have none."""
+    rows = data.plain_rows(TRAIN)
     if not len(rows):
         return np.zeros(0, bool)
-    shown = np.array([answer[0] for answer in material.right_names(rows)])
-    sums = np.zeros((len(material.names), words.shape[1]), np.float32)
-    np.add.at(sums, shown, encode_pictures(encoder, material.pictures.pictures[rows]))
-    drawn = np.bincount(shown, minlength=len(sums)) > 0
-    place = np.cumsum(drawn) - 1  # of a name among those that are left
-    kept = [[int(place[name]) for name in names if drawn[name]] for names in right]
-    asked = [i for i, names in enumerate(kept) if names]
-    return ranks(words[asked], _unit(sums[drawn]), [kept[i] for i in asked]) < 5
-
-
-def _unit(rows: Vectors) -> Vectors:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    shown = np.array([target for (target,) in data.name_targets(rows)])
+    sums = np.zeros((len(data.names), words.shape[1]), np.float32)
+    np.add.at(sums, shown, encode_batches(encoder.encode_image, data.pictures.pictures[rows]))
+    means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    has_picture = np.bincount(shown, minlength=len(sums)) > 0
+    position = np.cumsum(has_picture) - 1  # of a name among those with a picture
+    kept = [[int(position[name]) for name in names if has_picture[name]] for names in right]
+    answered = [i for i, names in enumerate(kept) if names]
+    return ranks(words[answered], means[has_picture], [kept[i] for i in answered]) < 5

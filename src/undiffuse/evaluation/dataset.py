@@ -1,105 +1,121 @@
-"""The pictures that judging needs: which are real and never trained on, and how they are called."""
+"""The pictures that evaluation needs: real, held-out and training pictures, with their names."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from undiffuse.data.composites import WORN, is_head
+from undiffuse.data.composites import ACCESSORIES, put_on, shows_head
 from undiffuse.data.emoji_names import FLAGS
-from undiffuse.data.picture_set import FIELDS, PictureSet, on_white
-from undiffuse.data.shards import Sample, find_shards, read_shards
-from undiffuse.data.split import unit_hash
+from undiffuse.data.picture_set import PictureSet, Rows, read_samples, to_rgb_chw
+from undiffuse.data.shards import Sample
+from undiffuse.data.split import HELD_OUT_PAIR, TRAIN, unit_hash
 from undiffuse.errors import UserError
-
-Rows = NDArray[np.int64]
-CELL, CONCEPT, EVALUATION = "held-out cell", "held-out concept", "evaluation"
 
 
 def is_plain(record: dict) -> bool:
-    """An emoji as it is: no flag, no skin tone, no composite."""
+    """Whether the picture is an emoji without skin tone, and neither a flag nor a composite."""
     return not (record["group"] == FLAGS or record["tone"] or record.get("composite"))
 
 
-def was_trained(record: dict) -> bool:
-    """Whether any CLIP or denoiser of the recipe has seen the picture."""
-    return bool(record["split"] == "train")
+def is_training(record: dict) -> bool:
+    """Whether CLIP and the denoiser are trained on the picture."""
+    return bool(record["split"] == TRAIN)
 
 
 @dataclass(frozen=True)
-class Material:
-    """A data set to judge with. `layers`: transparent pictures by key, of heads that were never
-    trained on and of what can be worn.
+class EvaluationData:
+    """A data set to evaluate with.
+
+    `layers`: key -> picture with alpha, of accessories and of heads that are not trained on.
     """
 
     pictures: PictureSet
     layers: dict[str, Sample] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pictures: list[Sample]) -> "Material":
-        """From samples, composites among them."""
-        layers = {sample.key: sample for sample in pictures if _is_layer(sample.record)}
-        return cls(PictureSet.of(pictures), layers)
+    def from_samples(cls, samples: Iterable[Sample]) -> "EvaluationData":
+        """Keeps only the alpha of `layers`. Raises UserError as `PictureSet.from_samples` does."""
+        layers: dict[str, Sample] = {}
+
+        def collect_layers() -> Iterator[Sample]:
+            for sample in samples:
+                if _is_layer(sample.record):
+                    layers[sample.key] = sample
+                yield sample
+
+        return cls(PictureSet.from_samples(collect_layers()), layers)
 
     @classmethod
-    def read(cls, folder: Path) -> "Material":
-        """From a folder of shards, without holding every transparent picture in memory.
+    def read(cls, folder: Path) -> "EvaluationData":
+        """From a folder of shards. Raises UserError for a bad sample."""
+        return cls.from_samples(read_samples(folder))
 
-        Raises UserError for a bad sample: what is judged must be what was meant to be.
-        """
-        flat: list[NDArray[np.uint8]] = []
-        records, keys, layers = list[dict](), list[str](), dict[str, Sample]()
-        for sample in read_shards(find_shards(folder)):
-            lacks = [f for f, kind in FIELDS.items() if not isinstance(sample.record.get(f), kind)]
-            if lacks:
-                raise UserError(f"{folder}: the record of {sample.key} has no {lacks[0]!r} to use")
-            if flat and sample.picture.shape[:2] != flat[0].shape[1:]:
-                raise UserError(f"{sample.key}: the pictures of {folder} differ in size")
-            flat.append(np.ascontiguousarray(on_white(sample.picture).transpose(2, 0, 1)))
-            records.append(sample.record)
-            keys.append(sample.key)
-            if _is_layer(sample.record):
-                layers[sample.key] = sample
-        return cls(PictureSet(np.stack(flat), records, keys), layers)
+    @cached_property
+    def heads(self) -> list[Sample]:
+        """The heads that are not trained on, with alpha."""
+        return [s for s in self.layers.values() if s.record["concept"] not in ACCESSORIES]
+
+    @cached_property
+    def accessories(self) -> dict[tuple[str, str], Sample]:
+        """(concept, style) -> accessory, with alpha."""
+        layers = [s for s in self.layers.values() if s.record["concept"] in ACCESSORIES]
+        return {(layer.record["concept"], layer.record["family"]): layer for layer in layers}
 
     @cached_property
     def names(self) -> list[str]:
-        """Every unflagged, untoned name: what a picture is told apart from."""
+        """The names of all plain emoji, among which retrieval searches."""
         return sorted({r["name"] for r in self.pictures.records if is_plain(r)})
 
     @cached_property
     def name_index(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.names)}
 
-    def rows(self, keep: Callable[[dict], bool]) -> Rows:
-        """The rows whose record is wanted."""
-        return self.pictures.rows(keep)
-
     def plain_rows(self, *splits: str) -> Rows:
         """The plain emoji of some splits."""
-        return self.rows(lambda record: is_plain(record) and record["split"] in splits)
+        return self.pictures.rows(lambda record: is_plain(record) and record["split"] in splits)
 
-    def right_names(self, rows: Rows) -> list[tuple[int]]:
-        """The index in `names` of what each row shows."""
-        return [(self.name_index[self.pictures.records[row]["name"]],) for row in rows]
+    def name_targets(self, rows: Rows) -> list[tuple[int]]:
+        """For each row the index in `names` of what it shows."""
+        return [(self.name_index[name],) for name in self.column(rows, "name")]
 
-    def field(self, rows: Rows, name: str) -> list[str]:
+    def column(self, rows: Rows, name: str) -> list[str]:
         """One field of the records of some rows."""
         return [self.pictures.records[row][name] for row in rows]
 
-    def cells(self, count: int) -> Rows:
-        """The first `count` held-out cells by hash, plain emoji, one for each name."""
-        by_name = {self.pictures.records[row]["name"]: row for row in self.plain_rows(CELL)}
-        if not by_name:
-            raise UserError("the data set has no held-out cell: build it with undiffuse data emoji")
+    def held_out_pairs(self, count: int) -> Rows:
+        """One held-out (concept, style) pair per name, the first `count` by hash."""
+        rows = self.plain_rows(HELD_OUT_PAIR)
+        if not len(rows):
+            raise UserError("the data set has no held-out pair: build it with undiffuse data emoji")
+        by_name = dict(zip(self.column(rows, "name"), rows, strict=True))
         order = sorted(by_name, key=lambda name: unit_hash("judged name", name))
         return np.array([by_name[name] for name in order[:count]], np.int64)
 
+    def training_row_by_name(self, salt: str) -> dict[str, int]:
+        """Name -> a plain training picture of it, in a style chosen by hash."""
+        keys = self.pictures.keys
+        order = sorted(self.plain_rows(TRAIN), key=lambda row: unit_hash(salt, keys[row]))
+        return {self.pictures.records[row]["name"]: int(row) for row in reversed(order)}
+
+
+def read_table(name: str) -> list[list[str]]:
+    """The rows of a text file of this package: cells between `|`, no comments."""
+    lines = (files("undiffuse.evaluation") / name).read_text().splitlines()
+    rows = [line for line in lines if line and not line.startswith("#")]
+    return [[cell.strip() for cell in row.split("|")] for row in rows]
+
+
+def dress(head: Sample, accessory: Sample) -> NDArray[np.uint8]:
+    """`(3, H, W)` on white: a head that wears an accessory of its style."""
+    _, width, bottom = ACCESSORIES[accessory.record["concept"]]
+    return to_rgb_chw(put_on(head.picture, accessory.picture, width, bottom))
+
 
 def _is_layer(record: dict) -> bool:
-    if not is_plain(record):
-        return False
-    return record["concept"] in WORN or (not was_trained(record) and is_head(record))
+    held_out_head = not is_training(record) and shows_head(record)
+    return is_plain(record) and (record["concept"] in ACCESSORIES or held_out_head)

@@ -1,37 +1,35 @@
-"""The judge over one data set: its vectors of names, of training pictures, and of drawings."""
+"""The judge on one data set: its vectors of names, training pictures and drawings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from undiffuse.data.composites import noun
+from undiffuse.data.split import TRAIN
 from undiffuse.errors import UserError
-from undiffuse.evaluation.dataset import Material, Rows, was_trained
-from undiffuse.evaluation.memorisation import Bank
+from undiffuse.evaluation.dataset import EvaluationData, Rows, is_training
+from undiffuse.evaluation.memorization import TrainingIndex
 from undiffuse.evaluation.protocols import (
     Encoder,
-    Painter,
+    ImageGenerator,
     Pictures,
     Vectors,
-    encode_pictures,
-    encode_texts,
+    encode_batches,
 )
-from undiffuse.evaluation.style_probe import FamilyProbe
+from undiffuse.evaluation.style_probe import StyleProbe
 
 
 @dataclass(frozen=True)
-class Drawings:
-    """What was asked, the pictures `(B, 3, 64, 64)`, and the judge's vectors of them."""
+class Batch:
+    """Prompts or names, their pictures `(B, 3, H, W)`, and the judge's vectors of these."""
 
     prompts: list[str]
     pictures: Pictures
     vectors: Vectors
 
     @classmethod
-    def join(cls, parts: Sequence["Drawings"]) -> "Drawings":
-        """One after the other."""
+    def concatenate(cls, parts: Sequence["Batch"]) -> "Batch":
         return cls(
             [prompt for part in parts for prompt in part.prompts],
             np.concatenate([part.pictures for part in parts]),
@@ -41,72 +39,61 @@ class Drawings:
 
 @dataclass(frozen=True)
 class Judge:
-    """An encoder that never steers, and the data set it judges by. Each part is computed once."""
+    """An encoder that never steers, and the data set it judges with. Vectors are cached."""
 
     encoder: Encoder
-    material: Material
-    coloured: dict[str, Vectors] = field(default_factory=dict, compare=False)
+    data: EvaluationData
 
-    def look(self, prompts: Sequence[str], pictures: Pictures) -> Drawings:
-        """Pictures with the judge's vectors of them."""
-        return Drawings(list(prompts), pictures, encode_pictures(self.encoder, pictures))
+    def embed(self, prompts: Sequence[str], pictures: Pictures) -> Batch:
+        """Pictures with the judge's vectors."""
+        return Batch(list(prompts), pictures, encode_batches(self.encoder.encode_image, pictures))
 
-    def draw(
-        self, painter: Painter, prompts: Sequence[str], styles: Sequence[str], seed: int
-    ) -> Drawings:
-        """What the painter draws, looked at."""
-        return self.look(prompts, painter(prompts, styles, seed))
+    def generate(
+        self, generator: ImageGenerator, prompts: Sequence[str], styles: Sequence[str], seed: int
+    ) -> Batch:
+        """Drawings of the generator, embedded."""
+        return self.embed(prompts, generator(prompts, styles, seed))
 
-    def real(self, rows: Rows) -> Drawings:
-        """Pictures of the data set."""
-        names = self.material.field(rows, "name")
-        return self.look(names, self.material.pictures.pictures[rows])
+    def real(self, rows: Rows) -> Batch:
+        """Pictures of the data set, embedded."""
+        return self.embed(self.data.column(rows, "name"), self.data.pictures.pictures[rows])
 
     @cached_property
-    def names(self) -> Vectors:
-        """`(names, 512)`: the texts that a picture is told apart from."""
-        return encode_texts(self.encoder, self.material.names)
-
-    def names_in(self, colour: str) -> Vectors:
-        """`(names, 512)`: every name as a thing of that colour."""
-        if colour not in self.coloured:
-            texts = [f"{colour} {noun(name)}" for name in self.material.names]
-            self.coloured[colour] = encode_texts(self.encoder, texts)
-        return self.coloured[colour]
+    def name_vectors(self) -> Vectors:
+        """`(names, 512)`, of all names in the data set."""
+        return encode_batches(self.encoder.encode_text, self.data.names)
 
     @cached_property
-    def trained(self) -> Rows:
-        """The rows of all training pictures, composites too. UserError where there is none."""
-        rows = self.material.rows(was_trained)
+    def training_rows(self) -> Rows:
+        """All training pictures, composites included. Raises UserError if there is none."""
+        rows = self.data.pictures.rows(is_training)
         if not len(rows):
             raise UserError("the data set has no training picture: build it with undiffuse data")
         return rows
 
     @cached_property
-    def bank(self) -> Bank:
-        """Every training picture, to look copies up in."""
-        pictures = self.material.pictures.pictures[self.trained]
-        shows = [_shown(self.material.pictures.records[row]) for row in self.trained]
-        return Bank.of(pictures, encode_pictures(self.encoder, pictures), shows)
+    def training_index(self) -> TrainingIndex:
+        """All training pictures, to search for copies."""
+        pictures = self.data.pictures.pictures[self.training_rows]
+        records = [self.data.pictures.records[row] for row in self.training_rows]
+        concepts = [str(r.get("code", "") if r.get("composite") else r["concept"]) for r in records]
+        return TrainingIndex.build(
+            pictures, encode_batches(self.encoder.encode_image, pictures), concepts
+        )
+
+    def training_vectors(self, rows: Rows) -> Vectors:
+        """The vectors of some training rows."""
+        return self.training_index.vectors[np.searchsorted(self.training_rows, rows)]
 
     @cached_property
-    def family(self) -> FamilyProbe:
-        """Tells families apart by their palettes, learned from plain training pictures."""
-        rows = self.material.plain_rows("train")
-        pictures = self.material.pictures.pictures[rows]
-        return FamilyProbe.of_palettes(pictures, self.material.field(rows, "family"))
+    def palette_probe(self) -> StyleProbe:
+        """Predicts the style from the palette, fit to plain training pictures."""
+        rows = self.data.plain_rows(TRAIN)
+        pictures = self.data.pictures.pictures[rows]
+        return StyleProbe.fit_palettes(pictures, self.data.column(rows, "family"))
 
     @cached_property
-    def family_by_vector(self) -> FamilyProbe:
-        """The same by the judge's vectors."""
-        rows = self.material.plain_rows("train")
-        return FamilyProbe.fit(self.known(rows), self.material.field(rows, "family"))
-
-    def known(self, rows: Rows) -> Vectors:
-        """The vectors of some training rows, without encoding them again."""
-        return self.bank.vectors[np.searchsorted(self.trained, rows)]
-
-
-def _shown(record: dict) -> str:
-    """The emoji that a picture shows, or that a composite is first made of."""
-    return str(record.get("code", "") if record.get("composite") else record["concept"])
+    def vector_probe(self) -> StyleProbe:
+        """Predicts the style from the judge's vector, fit to plain training pictures."""
+        rows = self.data.plain_rows(TRAIN)
+        return StyleProbe.fit(self.training_vectors(rows), self.data.column(rows, "family"))

@@ -1,90 +1,65 @@
-"""KID (Binkowski et al. 2018, arXiv 1801.01401): how far two sets of pictures lie apart."""
+"""KID (Binkowski et al. 2018, arXiv 1801.01401): the distance between two sets of pictures."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from undiffuse.evaluation.protocols import Vectors
-from undiffuse.evaluation.statistics import Figure, percentiles, resamples
+from undiffuse.evaluation.statistics import Metric, percentiles, resamples
 
 DRAWS = 500
-
-
-def cubic_kernel(x: Vectors, y: Vectors) -> NDArray[np.float64]:
-    """`(x . y / d + 1)^3` of rows at unit RMS, which for rows of unit length is `(cos + 1)^3`."""
-    return (x.astype(np.float64) @ y.T.astype(np.float64) + 1.0) ** 3
+Kernel = NDArray[np.float64]
 
 
 def kid(x: Vectors, y: Vectors) -> float:
-    """The unbiased estimate of MMD^2 between `(M, 512)` and `(N, 512)`; may fall below 0.
+    """The unbiased estimate of MMD^2 between `(M, 512)` and `(N, 512)`; can be negative.
 
-    Over all pairs at once: the paper's mean over subsets is the same estimate with more noise.
+    Over all pairs at once. The paper's mean over subsets estimates the same with more noise.
     """
-    ones = np.ones((1, len(x))), np.ones((1, len(y)))
-    return float(_weighted(cubic_kernel(x, x), cubic_kernel(y, y), cubic_kernel(x, y), *ones)[0])
+    return float(_mmd(*_kernels(x, y), np.ones((1, len(x))), np.ones((1, len(y))))[0])
 
 
-def kid_figure(
-    name: str,
-    drawn: Vectors,
-    reference: Vectors,
-    real: Vectors,
-    seed: int = 0,
-    draws: int = DRAWS,
-    note: str = "",
-) -> Figure:
-    """KID of drawings to a reference; `real`: that of real pictures of the same prompts.
+def kid_metric(
+    name: str, generated: Vectors, reference: Vectors, real: Vectors, seed: int = 0, note: str = ""
+) -> Metric:
+    """KID of generated pictures to a reference; `real`: real pictures of the same prompts.
 
-    The interval resamples drawings and reference. A picture drawn twice is never paired with
-    itself: that keeps the resampled estimates unbiased.
+    The interval resamples both sets. A picture that is sampled twice is never paired with itself,
+    which keeps the resampled estimates unbiased.
     """
-    xx, yy, xy = (
-        cubic_kernel(drawn, drawn),
-        cubic_kernel(reference, reference),
-        cubic_kernel(drawn, reference),
-    )
-    values = [
-        _weighted(xx, yy, xy, _counts(first, len(drawn)), _counts(second, len(reference)))
-        for first, second in zip(
-            _in_parts(len(drawn), draws, 2 * seed),
-            _in_parts(len(reference), draws, 2 * seed + 1),
-            strict=True,
-        )
-    ]
-    low, high = percentiles(np.concatenate(values))
-    return Figure(
-        name, kid(drawn, reference), low, high, len(drawn),
+    sizes = len(generated), len(reference)
+    weights = [_bootstrap_counts(size, 2 * seed + k) for k, size in enumerate(sizes)]
+    low, high = percentiles(_mmd(*_kernels(generated, reference), *weights))
+    return Metric(
+        name, kid(generated, reference), low, high, len(generated),
         real=kid(real, reference), unit="MMD^2, lower is better", note=note,
     )  # fmt: skip
 
 
-def _in_parts(count: int, draws: int, seed: int) -> list[NDArray[np.int64]]:
-    return list(np.array_split(np.concatenate(list(resamples(count, draws, seed))), 5))
+def _bootstrap_counts(size: int, seed: int) -> NDArray[np.float64]:
+    """`(DRAWS, size)`: how often each item is in each resample."""
+    rows = np.concatenate(list(resamples(size, DRAWS, seed)))
+    return np.stack([np.bincount(row, minlength=size) for row in rows]).astype(np.float64)
 
 
-def _counts(rows: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """How often each item was drawn: `(D, K)` indices -> `(D, count)`."""
-    return np.stack([np.bincount(row, minlength=count) for row in rows]).astype(np.float64)
+def cubic_kernel(x: Vectors, y: Vectors) -> Kernel:
+    """`(x . y / d + 1)^3` of rows with unit RMS, which is `(cos + 1)^3` for rows of unit length."""
+    return (x.astype(np.float64) @ y.T.astype(np.float64) + 1.0) ** 3
 
 
-def _weighted(
-    xx: NDArray[np.float64],
-    yy: NDArray[np.float64],
-    xy: NDArray[np.float64],
-    u: NDArray[np.float64],
-    w: NDArray[np.float64],
+def _kernels(x: Vectors, y: Vectors) -> tuple[Kernel, Kernel, Kernel]:
+    return cubic_kernel(x, x), cubic_kernel(y, y), cubic_kernel(x, y)
+
+
+def _mmd(
+    xx: Kernel, yy: Kernel, xy: Kernel, u: NDArray[np.float64], w: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """MMD^2 with item i of x counted `u[:, i]` times, of y `w[:, j]`: `(D,)`."""
-    return _within(xx, u) + _within(yy, w) - 2 * _across(xy, u, w)
+    """MMD^2 with item i of x counted `u[:, i]` times and item j of y `w[:, j]` times: `(D,)`."""
 
+    def within(kernel: Kernel, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        squares = np.square(weights)
+        pairs = np.square(weights.sum(1)) - squares.sum(1)
+        total = ((weights @ kernel) * weights).sum(1) - squares @ np.diag(kernel)
+        return total / np.maximum(pairs, 1.0)
 
-def _within(kernel: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    squares = np.square(weights)
-    pairs = np.square(weights.sum(1)) - squares.sum(1)
-    total = ((weights @ kernel) * weights).sum(1) - squares @ np.diag(kernel)
-    return total / np.maximum(pairs, 1.0)
-
-
-def _across(
-    kernel: NDArray[np.float64], u: NDArray[np.float64], w: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return ((u @ kernel) * w).sum(1) / (u.sum(1) * w.sum(1))
+    between = ((u @ xy) * w).sum(1) / (u.sum(1) * w.sum(1))
+    return within(xx, u) + within(yy, w) - 2 * between

@@ -1,25 +1,25 @@
-"""The machine that figures were taken on, and how long a picture takes from a cold start."""
+"""The machine that metrics were measured on, and the time from a cold start to a picture."""
 
 import os
 import platform
-import statistics as stats
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from undiffuse.errors import UserError
-from undiffuse.evaluation.statistics import Figure
+from undiffuse.evaluation.statistics import Metric
 from undiffuse.runtime.machine import processor, versions
 
 PROMPT = "a red apple"
 PROGRAM = (sys.executable, "-c", "from undiffuse.cli.main import main; main()")
 
 
-def machine() -> dict[str, Any]:
-    """What a time depends on: processor, cores that this process may use, system, versions."""
+def machine_info() -> dict[str, Any]:
+    """What a time depends on: processor, available cores, system, versions."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": processor(),
@@ -30,29 +30,29 @@ def machine() -> dict[str, Any]:
     }
 
 
-def seconds(command: Sequence[str], runs: int = 5) -> list[float]:
-    """The wall time of each of `runs` whole processes. UserError when one fails."""
+def time_command(command: Sequence[str], runs: int = 5) -> list[float]:
+    """The wall time of each of `runs` processes, in seconds. Raises UserError if one fails."""
     times = []
     for _ in range(runs):
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True)
         times.append(time.perf_counter() - start)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise UserError(f"{' '.join(command[-4:])} failed: {last}")
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"{' '.join(command[-4:])} failed: {reason}")
     return times
 
 
-def latency_figure(options: Sequence[str] = (), runs: int = 5) -> Figure:
-    """`undiffuse "a red apple"`, whole process, default settings: the median of `runs`.
+def measure_latency(options: Sequence[str] = (), runs: int = 5) -> Metric:
+    """The median time of `undiffuse "a red apple"` as a whole process, with default settings.
 
-    Cold is the process, not the disk's cache. The interval is the fastest and the slowest run.
-    `options`: passed on, such as --model.
+    The process is cold, the disk's cache is not. The interval is the fastest and the slowest run.
+    `options`: more options of the command, such as --model.
     """
-    with tempfile.TemporaryDirectory() as folder:  # a free name is found there each time
-        times = seconds((*PROGRAM, "draw", PROMPT, *options, "-o", folder), runs)
-    where = machine()
-    return Figure(
-        "one picture, whole process", stats.median(times), min(times), max(times), runs,
-        at_most=1.0, unit="seconds", note=f"{where['processor']}, {where['cores']} cores",
+    with tempfile.TemporaryDirectory() as folder:  # each run writes a new file there
+        times = time_command((*PROGRAM, "draw", PROMPT, *options, "-o", folder), runs)
+    info = machine_info()
+    return Metric(
+        "one picture, whole process", median(times), min(times), max(times), runs,
+        at_most=1.0, unit="seconds", note=f"{info['processor']}, {info['cores']} cores",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The report: JSON for machines, a Markdown table for people."""
+"""The report of an evaluation: JSON for programs, Markdown tables for people."""
 
 import json
 import math
@@ -6,51 +6,50 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from undiffuse.evaluation.statistics import Figure
+from undiffuse.evaluation.statistics import Metric
 
-HEAD = ("figure", "value", "95% interval", "count", "real", "at least / most", "reached")
-MARK = {True: "yes", False: "**no**", None: ""}
+HEADER = ("metric", "value", "95% interval", "count", "real", "target", "reached")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Figures, and what they depend on: hashes, settings, the data, the machine.
+    """Metrics, and what they depend on: hashes, settings, the data, the machine.
 
-    `cases`: title -> what single cases came to, rows with the same fields.
+    `cases`: title -> the results of single cases, rows with the same fields.
     """
 
-    figures: Sequence[Figure]
+    metrics: Sequence[Metric]
     about: Mapping[str, Any] = field(default_factory=dict)
     cases: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Every figure with its count, interval, bounds and real value."""
-        figures = [figure.to_dict() for figure in self.figures]
-        content = {**self.about, "figures": figures, **self.cases}
+        """All metrics with counts, intervals, targets and real values."""
+        metrics = [metric.to_dict() for metric in self.metrics]
+        content = {**self.about, "figures": metrics, **self.cases}
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
-        """A table with the bounds beside each figure and whether they are kept, the notes, then a
-        table of each kind of cases.
-        """
-        lines = _table([HEAD, *(_row(figure) for figure in self.figures)])
-        notes = [f"- {figure.name}: {figure.note}" for figure in self.figures if figure.note]
+        """A table of the metrics, notes, the settings, and a table for each kind of cases."""
+        lines = markdown_table([HEADER, *(_row(metric) for metric in self.metrics)])
+        notes = [f"- {metric.name}: {metric.note}" for metric in self.metrics if metric.note]
         about = [f"- {name}: {value}" for name, value in self.about.items()]
         for title, rows in self.cases.items():
             about += ["", f"{title}:", ""]
             if rows:
-                about += _table([tuple(rows[0]), *(tuple(map(_said, r.values())) for r in rows)])
+                cells = [tuple(map(_format_cell, row.values())) for row in rows]
+                about += markdown_table([tuple(rows[0]), *cells])
         return "\n".join([*lines, "", *notes, "", *about]) + "\n"
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def markdown_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The lines of a table with aligned columns; the first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) for r in rows]
     lines.insert(1, " | ".join("-" * width for width in widths))
     return [f"| {line} |" for line in lines]
 
 
-def _said(value: object) -> str:
+def _format_cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, float):
@@ -58,28 +57,21 @@ def _said(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _row(figure: Figure) -> tuple[str, ...]:
-    shown = _percent if figure.unit == "share" else _plain
-    bounds = [
-        f"{sign} {shown(bound)}"
-        for sign, bound in (("≥", figure.at_least), ("≤", figure.at_most))
-        if bound is not None
-    ]
-    name = figure.name if figure.unit == "share" else f"{figure.name} ({figure.unit})"
+def _row(metric: Metric) -> tuple[str, ...]:
+    def number(value: float | None) -> str:
+        if value is None:
+            return ""
+        if math.isnan(value):
+            return "-"
+        return f"{100 * value:.1f}%" if metric.unit == "share" else f"{value:.3g}"
+
+    bounds = (("≥", metric.at_least), ("≤", metric.at_most))
     return (
-        name,
-        shown(figure.value),
-        f"{shown(figure.low)} to {shown(figure.high)}",
-        str(figure.count),
-        "" if figure.real is None else shown(figure.real),
-        ", ".join(bounds),
-        MARK[figure.passed],
+        metric.name if metric.unit == "share" else f"{metric.name} ({metric.unit})",
+        number(metric.value),
+        f"{number(metric.low)} to {number(metric.high)}",
+        str(metric.count),
+        number(metric.real),
+        ", ".join(f"{sign} {number(bound)}" for sign, bound in bounds if bound is not None),
+        "" if metric.passed is None else "yes" if metric.passed else "**no**",
     )
-
-
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:.1f}%"
-
-
-def _plain(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""R-precision: whether the judge finds the asked name in a picture."""
+"""Retrieval ranks, from which top-k accuracy and R-precision follow."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,10 +11,10 @@ from undiffuse.evaluation.protocols import Vectors
 def ranks(
     vectors: Vectors, targets: Vectors, right: Sequence[Collection[int]]
 ) -> NDArray[np.int64]:
-    """How many wrong targets lie at least as near as the best right one: 0 is a find at first go.
+    """`(B,)`: how many wrong targets are at least as similar as the best right one; 0 is top-1.
 
-    `vectors`: `(B, 512)`; `targets`: `(N, 512)`; `right`: for each vector the rows of the targets
-    that answer it. Ties count against the vector, so a judge that says one thing of all scores 0.
+    `vectors`: `(B, 512)`; `targets`: `(N, 512)`; `right`: for each vector the rows of its right
+    targets. Ties count as misses, so an encoder with one vector for everything scores 0.
     """
     similarity = vectors @ targets.T  # (B, N)
     out = np.zeros(len(vectors), np.int64)

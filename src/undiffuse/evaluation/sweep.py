@@ -1,16 +1,17 @@
-"""Which sampler, steps, shift, guidance and band: one changed at a time, under the judge."""
+"""Sampler settings compared by the judge: each changes one default."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from undiffuse.config import DrawConfig
+from undiffuse.evaluation.image_quality import edge_sharpness
 from undiffuse.evaluation.judge import Judge
-from undiffuse.evaluation.kid import kid_figure
-from undiffuse.evaluation.protocols import Painter
+from undiffuse.evaluation.kid import kid_metric
+from undiffuse.evaluation.protocols import ImageGenerator
+from undiffuse.evaluation.report import markdown_table
 from undiffuse.evaluation.retrieval import ranks
-from undiffuse.evaluation.sharpness import edge_sharpness
-from undiffuse.evaluation.statistics import Figure, mean_figure, ratio_figure
+from undiffuse.evaluation.statistics import Metric, mean_metric, ratio_metric
 from undiffuse.evaluation.style_probe import palette
 
 CHANGES: tuple[dict[str, Any], ...] = (
@@ -24,51 +25,50 @@ CHANGES: tuple[dict[str, Any], ...] = (
 )
 
 
-def said(change: dict[str, Any]) -> str:
-    """A setting in words."""
-    return ", ".join(f"{name} {value}" for name, value in change.items()) or "as it is"
+def setting_label(change: dict[str, Any]) -> str:
+    """Such as "steps 10"."""
+    return ", ".join(f"{name} {value}" for name, value in change.items()) or "default settings"
 
 
-def sweep_figures(
+def evaluate_settings(
     judge: Judge,
-    painter_of: Callable[[DrawConfig], Painter],
-    usual: DrawConfig,
+    make_generator: Callable[[DrawConfig], ImageGenerator],
+    defaults: DrawConfig,
     count: int = 200,
     seed: int = 0,
-) -> Iterator[Figure]:
-    """For each setting, of held-out cells: names found at 1 and 5, family right, sharpness against
-    the true pictures, KID to them."""
-    cells = judge.material.cells(count)
-    names, right = judge.material.field(cells, "name"), judge.material.right_names(cells)
-    families = judge.material.field(cells, "family")
-    real = judge.real(cells)
-    half = len(cells) // 2
+) -> Iterator[Metric]:
+    """For each setting, on `count` held-out pairs: accuracy of names and styles, sharpness relative
+    to real pictures, and KID.
+    """
+    rows = judge.data.held_out_pairs(count)
+    names, right = judge.data.column(rows, "name"), judge.data.name_targets(rows)
+    styles = judge.data.column(rows, "family")
+    real = judge.real(rows)
+    half = len(rows) // 2
     for change in CHANGES:
-        painter = painter_of(replace(usual, **change))
-        drawn = judge.draw(painter, names, families, seed)
-        place = ranks(drawn.vectors, judge.names, right)
-        title = said(change)
-        for first in (1, 5):
-            yield mean_figure(f"{title}: names@{first}", place < first, seed)
-        drawn_in = judge.family.right(palette(drawn.pictures), families)
-        yield mean_figure(f"{title}: family right", drawn_in, seed)
+        drawn = judge.generate(make_generator(replace(defaults, **change)), names, styles, seed)
+        rank = ranks(drawn.vectors, judge.name_vectors, right)
+        title = setting_label(change)
+        for k in (1, 5):
+            yield mean_metric(f"{title}: top-{k} accuracy", rank < k, seed)
+        is_right = judge.palette_probe.is_right(palette(drawn.pictures), styles)
+        yield mean_metric(f"{title}: style accuracy", is_right, seed)
         sharp, true = (edge_sharpness(one.pictures) for one in (drawn, real))
-        yield ratio_figure(f"{title}: sharpness, as a share of real", sharp, true, seed)
-        # Other names on the other side, or a copy would be at no distance.
-        yield kid_figure(
+        yield ratio_metric(f"{title}: sharpness, as a share of real", sharp, true, seed)
+        # The reference has other names, because a copy would have no distance.
+        yield kid_metric(
             f"{title}: KID", drawn.vectors[:half], real.vectors[half:], real.vectors[:half], seed
         )
 
 
-def table(figures: list[Figure]) -> str:
-    """A row for each setting, in Markdown."""
-    rows: dict[str, dict[str, Figure]] = {}
-    for figure in figures:
-        setting, _, kind = figure.name.partition(": ")
-        rows.setdefault(setting, {})[kind] = figure
-    kinds = list(next(iter(rows.values())))
-    lines = ["| setting | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
-    for setting, found in rows.items():
-        cells = [f"{found[k].value:.3f} [{found[k].low:.3f}, {found[k].high:.3f}]" for k in kinds]
-        lines.append(f"| {setting} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def settings_table(metrics: list[Metric]) -> str:
+    """A Markdown table with a row for each setting."""
+    rows: dict[str, dict[str, Metric]] = {}
+    for metric in metrics:
+        setting, _, kind = metric.name.partition(": ")
+        rows.setdefault(setting, {})[kind] = metric
+    table = [("setting", *next(iter(rows.values())))]
+    for setting, by_kind in rows.items():
+        cells = (f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in by_kind.values())
+        table.append((setting, *cells))
+    return "\n".join(markdown_table(table)) + "\n"

@@ -1,14 +1,14 @@
-"""A folder's pictures and the words near them on one plane, as a page that needs nothing else.
+"""A map: a folder's images and the words near them in two dimensions, as one HTML page.
 
-Neighbours attract, everything repels (the loss of UMAP, arXiv 1802.03426, with random negatives);
-a vector that is no point lies where its nearest points do.
+Neighbors attract and random pairs repel each other (the loss of UMAP, arXiv 1802.03426). A vector
+that is not on the map is projected to the points nearest to it.
 """
 
 import base64
 import html
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -18,37 +18,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undiffuse.errors import UserError
-from undiffuse.explore.expression import Term, parse
-from undiffuse.explore.index import Index
+from undiffuse.explore.expression import Term, parse_expression
+from undiffuse.explore.index import ImageIndex
 from undiffuse.explore.space import Space
+from undiffuse.imaging.png import image_grid
 from undiffuse.imaging.read import read_image
 
-NEIGHBOURS, NEGATIVES, ROUNDS = 12, 8, 300
-THUMB, COLUMNS = 32, 64  # pixels of a small picture; of them in a row of the sheet
-MOST = 20_000  # pictures; the plane is made from every pair of them
+NEIGHBORS, NEGATIVES, ROUNDS = 12, 8, 300
+THUMBNAIL, COLUMNS = 32, 64  # pixels a side; thumbnails in a row of the sheet
+MAX_IMAGES = 20_000  # the layout compares every pair
 Points = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Arrow:
-    """An expression on the plane: from its first term to the whole sum."""
+def center(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors (N, D) minus their mean, at unit length again.
 
-    label: str
-    start: tuple[float, float]
-    end: tuple[float, float]
-
-
-def centred(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Unit vectors without what all of them share: pictures and words lie apart in the space
-    (arXiv 2203.02053), and would on the plane."""
+    CLIP's images and texts lie in two separate cones (arXiv 2203.02053); without their means they
+    share one map.
+    """
     apart = vectors - vectors.mean(0)
     length = np.linalg.norm(apart, axis=1, keepdims=True)
     unit: NDArray[np.float32] = apart / np.maximum(length, 1e-6)
     return unit
 
 
-def neighbours(points: NDArray[np.float32], others: NDArray[np.float32], count: int) -> Any:
-    """The rows of `others` nearest to each of `points`: `(N, count)`, in no order."""
+def nearest_rows(points: NDArray[np.float32], others: NDArray[np.float32], count: int) -> Any:
+    """The rows of `others` nearest to each of `points` by cosine: (N, count), unsorted."""
     out = np.empty((len(points), count), np.int64)
     for start in range(0, len(points), 1024):
         cosines = points[start : start + 1024] @ others.T
@@ -57,112 +52,114 @@ def neighbours(points: NDArray[np.float32], others: NDArray[np.float32], count: 
 
 
 def layout(unit: NDArray[np.float32], seed: int = 0) -> Points:
-    """A place in [-1, 1]^2 for each unit vector `(N, D)`, the same for the same ones and seed."""
+    """A point in [-1, 1]^2 for each unit vector (N, D). The same input gives the same points."""
     count = len(unit)
     rng = np.random.Generator(np.random.Philox(key=[seed, count]))
     _, _, axes = np.linalg.svd(unit - unit.mean(0), full_matrices=False)
-    places = (unit @ axes[:2].T).astype(np.float64)
-    places *= 10.0 / max(float(np.abs(places).max()), 1e-9)
-    near = neighbours(unit, unit, min(NEIGHBOURS + 1, count))
+    points = (unit @ axes[:2].T).astype(np.float64)  # principal components
+    points *= 10.0 / max(float(np.abs(points).max()), 1e-9)
+    near = nearest_rows(unit, unit, min(NEIGHBORS + 1, count))
     heads, tails = np.repeat(np.arange(count), near.shape[1]), near.ravel()
     heads, tails = heads[heads != tails], tails[heads != tails]
     for turn in range(ROUNDS):
         rate = 1.0 - turn / ROUNDS
-        gap = places[heads] - places[tails]
-        far = (gap**2).sum(1, keepdims=True)
-        pull = np.clip(-2.0 * gap / (1.0 + far), -4.0, 4.0) * rate * 0.5
-        moved = np.zeros_like(places)
-        np.add.at(moved, heads, pull)
-        np.add.at(moved, tails, -pull)
+        gap = points[heads] - points[tails]
+        squared = (gap**2).sum(1, keepdims=True)
+        pull = np.clip(-2.0 * gap / (1.0 + squared), -4.0, 4.0) * rate * 0.5
+        step = np.zeros_like(points)
+        np.add.at(step, heads, pull)
+        np.add.at(step, tails, -pull)
         for _ in range(NEGATIVES):
-            gap = places - places[rng.permutation(count)]
-            far = (gap**2).sum(1, keepdims=True)
-            moved += np.clip(2.0 * gap / ((0.01 + far) * (1.0 + far)), -4.0, 4.0) * rate
-        places += np.clip(moved, -4.0, 4.0) * 0.25
-    places -= (places.max(0) + places.min(0)) / 2
-    result: Points = places / max(float(np.abs(places).max()), 1e-9)
+            gap = points - points[rng.permutation(count)]
+            squared = (gap**2).sum(1, keepdims=True)
+            step += np.clip(2.0 * gap / ((0.01 + squared) * (1.0 + squared)), -4.0, 4.0) * rate
+        points += np.clip(step, -4.0, 4.0) * 0.25
+    points -= (points.max(0) + points.min(0)) / 2
+    result: Points = points / max(float(np.abs(points).max()), 1e-9)
     return result
 
 
-def place_of(vector: NDArray[np.float32], unit: NDArray[np.float32], places: Points) -> Points:
-    """Where a vector lies: the weighted middle of its three nearest points, `(2,)`."""
+def project(vector: NDArray[np.float32], unit: NDArray[np.float32], points: Points) -> Points:
+    """The point (2,) of a vector: the weighted mean of its three nearest neighbors' points."""
     cosines = unit @ (vector / max(float(np.linalg.norm(vector)), 1e-6))
     nearest = np.argsort(-cosines, kind="stable")[:3]
     weights = np.exp(10.0 * (cosines[nearest] - cosines[nearest[0]]))
-    middle: Points = (places[nearest] * weights[:, None]).sum(0) / weights.sum()
-    return middle
+    mean: Points = (points[nearest] * weights[:, None]).sum(0) / weights.sum()
+    return mean
 
 
-def arrow(expression: str, space: Space, index: Index, unit: Any, places: Points) -> Arrow:
-    """The arrow of an expression of two terms or more. UserError for fewer."""
-    terms = parse(expression)
+def parse_arrow(expression: str) -> list[Term]:
+    """The terms of a sum. UserError for fewer than two."""
+    terms = parse_expression(expression)
     if len(terms) < 2:
-        raise UserError(f"{expression!r} is no sum: an arrow goes from its first term to the whole")
-    text, picture = space.vocabulary[1].mean(0), index.vectors.mean(0)
-
-    def part(term: Term) -> Any:  # without what all words, or all pictures, share
-        return term.weight * (space.term(term) - (picture if term.is_picture else text))
-
-    parts = [part(term) for term in terms]
-    ends = [place_of(vector, unit, places) for vector in (parts[0], np.sum(parts, axis=0))]
-    first, last = ((float(x), float(y)) for x, y in ends)
-    return Arrow(expression, first, last)
+        raise UserError(f"{expression!r} is no sum: an arrow needs two terms or more")
+    return terms
 
 
-def words_near(space: Space, index: Index, most: int = 200) -> tuple[list[str], Any]:
-    """The words that name the pictures best, and their unit vectors without what they share:
-    of each picture its nearest word, the commonest first."""
+def project_arrow(
+    expression: str, space: Space, index: ImageIndex, unit: Any, points: Points
+) -> list[float]:
+    """The arrow of a sum, [x0, y0, x1, y1]: from its first term to the whole sum."""
+    terms = parse_arrow(expression)
+    text_mean, image_mean = space.vocabulary[1].mean(0), index.vectors.mean(0)
+    parts = [
+        term.weight * (space.encode_term(term) - (image_mean if term.is_picture else text_mean))
+        for term in terms
+    ]
+    start, end = (project(vector, unit, points) for vector in (parts[0], np.sum(parts, axis=0)))
+    return [*start.tolist(), *end.tolist()]
+
+
+def common_words(space: Space, index: ImageIndex, count: int = 200) -> tuple[list[str], Any]:
+    """The words nearest to the most images, and their centered unit vectors."""
     words, vectors = space.vocabulary
-    unit = centred(vectors)
-    nearest = neighbours(centred(index.vectors), unit, 1)[:, 0]
+    unit = center(vectors)
+    nearest = nearest_rows(center(index.vectors), unit, 1)[:, 0]
     found, counts = np.unique(nearest, return_counts=True)
-    rows = found[np.argsort(-counts, kind="stable")][:most]
+    rows = found[np.argsort(-counts, kind="stable")][:count]
     return [words[row] for row in rows], unit[rows]
 
 
-def write_page(
-    folder: Path, index: Index, space: Space, expressions: Sequence[str], title: str
+def map_page(
+    folder: Path, index: ImageIndex, space: Space, expressions: Sequence[str], title: str
 ) -> bytes:
-    """The page: pictures as they are, words, arrows; to be moved, enlarged and searched.
+    """The HTML page, with thumbnails, words, arrows and a search box. It loads no other file.
 
-    UserError for fewer than 3 pictures, or more than `MOST`.
+    UserError for fewer than 3 images or more than `MAX_IMAGES`, and as `project_arrow`.
     """
-    if not 3 <= len(index.paths) <= MOST:
-        raise UserError(f"{folder} has {len(index.paths)} pictures: a map shows 3 to {MOST}")
-    words, word_vectors = words_near(space, index)
-    unit = np.concatenate([centred(index.vectors), word_vectors])
-    places = layout(unit)
-    arrows = [arrow(one, space, index, unit, places) for one in expressions]
-    shown = [[round(float(x), 4), round(float(y), 4)] for x, y in places]
+    if not 3 <= len(index.paths) <= MAX_IMAGES:
+        raise UserError(f"{folder} has {len(index.paths)} images: a map shows 3 to {MAX_IMAGES}")
+    words, word_vectors = common_words(space, index)
+    unit = np.concatenate([center(index.vectors), word_vectors])
+    points = layout(unit)
+    rounded = [[round(float(x), 4), round(float(y), 4)] for x, y in points]
     data = {
-        "pictures": [[*at, name] for at, name in zip(shown, index.paths, strict=False)],
-        "words": [[*at, w] for at, w in zip(shown[len(index.paths) :], words, strict=True)],
-        "arrows": [[*one.start, *one.end, one.label] for one in arrows],
-        "thumb": THUMB, "columns": COLUMNS,
+        "pictures": [[*at, name] for at, name in zip(rounded, index.paths, strict=False)],
+        "words": [[*at, w] for at, w in zip(rounded[len(index.paths) :], words, strict=True)],
+        "arrows": [[*project_arrow(one, space, index, unit, points), one] for one in expressions],
+        "thumb": THUMBNAIL, "columns": COLUMNS,
     }  # fmt: skip
     page = (files("undiffuse.explore") / "map.html").read_text(encoding="utf-8")
-    held = {
+    parts = {
         "TITLE": html.escape(title),
         "DATA": json.dumps(data).replace("<", "\\u003c"),
-        "SHEET": base64.b64encode(thumbnails(folder, index.paths)).decode(),
+        "SHEET": base64.b64encode(thumbnail_sheet(folder, index.paths)).decode(),
     }
-    for name, text in held.items():
-        page = page.replace("{{" + name + "}}", text, 1)
-    return page.encode()
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], page).encode()
 
 
-def thumbnails(folder: Path, paths: Sequence[str]) -> bytes:
-    """All pictures on one sheet, WEBP; grey for one that is no longer there."""
+def thumbnail_sheet(folder: Path, paths: Sequence[str]) -> bytes:
+    """A WebP file with a thumbnail of each image; gray for one that can't be read any more."""
     from PIL import Image
 
-    rows = -(-len(paths) // COLUMNS)
-    sheet = np.full((rows * THUMB, COLUMNS * THUMB, 3), 200, np.uint8)
-    for place, name in enumerate(paths):
-        top, left = place // COLUMNS * THUMB, place % COLUMNS * THUMB
+    gray = np.full((THUMBNAIL, THUMBNAIL, 3), 200, np.uint8)
+    thumbnails = []
+    for name in paths:
         try:
-            sheet[top : top + THUMB, left : left + THUMB] = read_image(folder / name, THUMB)
+            thumbnails.append(read_image(folder / name, THUMBNAIL))
         except UserError:
-            continue
+            thumbnails.append(gray)
     file = BytesIO()
+    sheet = image_grid(thumbnails, gap=0, columns=COLUMNS)
     Image.fromarray(sheet).save(file, "WEBP", quality=80)
     return file.getvalue()

@@ -11,10 +11,10 @@ _MAX_FILE = 16 << 20  # bytes
 
 
 def read_bytes(path: Path, most: int = _MAX_FILE) -> bytes:
-    """What a file holds. UserError if it is none, can't be read, or has more than `most` bytes."""
+    """The bytes of a file. UserError if it can't be read, or has more than `most` bytes."""
     try:
         if path.exists() and not path.is_file():
-            raise UserError(f"{path} is no file")
+            raise ValueError("it is no regular file")
         with path.open("rb") as file:
             data = file.read(most + 1)
     except (OSError, ValueError) as error:
@@ -22,6 +22,14 @@ def read_bytes(path: Path, most: int = _MAX_FILE) -> bytes:
     if len(data) > most:
         raise UserError(f"{path} is too large: more than {most >> 20} MB")
     return data
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. UserError if it is no UTF-8, and as `read_bytes`."""
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text") from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -38,17 +46,32 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """UserError unless a file could be written there now: so that nothing is drawn in vain."""
-    if os.path.isdir(path):
-        raise UserError(f"{path} can't be written: it is a folder")
-    partial = _temporary_path(path)
+    """UserError unless a file can be written at `path` now. Checked before long work."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a device must not be replaced
+        kind = "a folder" if os.path.isdir(path) else "no regular file"
+        raise UserError(f"{path} can't be written: it is {kind}")
     try:
         with contextlib.suppress(FileNotFoundError):
-            path.lstat()  # a name too long shows here, and not in the partial file's
-        partial.open("xb").close()
-        partial.unlink()
+            path.lstat()  # shows a name that is too long, which the temporary file's is not
+        _try_writing(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be written: {_reason(error)}") from error
+
+
+def check_folder(folder: Path) -> None:
+    """UserError unless files can be written in `folder` now, or once it has been made."""
+    try:
+        bases = (folder, *folder.absolute().parents)
+        base = next(base for base in bases if base.is_symlink() or base.exists())
+        _try_writing(base / "file")
+    except (OSError, ValueError) as error:
+        raise UserError(f"no files can be written in {folder}: {_reason(error)}") from error
+
+
+def _try_writing(path: Path) -> None:
+    partial = _temporary_path(path)
+    partial.open("xb").close()
+    partial.unlink()
 
 
 def _temporary_path(path: Path) -> Path:

@@ -1,6 +1,6 @@
-"""Picture files: PNG that says how it was drawn, whole or not there at all.
+"""PNG files that carry the record of their drawing. Files are untrusted until checked.
 
-What is read back is hostile until checked. Pixels are bytes `(H, W, 3)` throughout.
+Pixels are bytes (H, W, 3), or (H, W, 4) with straight alpha.
 """
 
 import json
@@ -13,50 +13,69 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from undiffuse.config import SIDE
+from undiffuse.config import IMAGE_SIZE
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import read_bytes
 
-KEY = "undiffuse"  # of the PNG's text chunk that holds the record, as JSON
+RECORD_KEY = "undiffuse"  # of the text chunk that holds the record as JSON
 MAX_SCALE = 16
+MAX_SIZE = 256  # pixels a side that a model draws
 _MAX_RECORD = 1 << 16  # characters
 
 Pixels = NDArray[np.uint8]
 
 
 def upscale(pixels: Pixels, scale: int) -> Pixels:
-    """Each pixel as a square of scale x scale: nothing is lost, `downscale` gives it back."""
+    """Nearest-neighbor enlargement, which `downscale` reverts."""
     return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def downscale(pixels: Pixels, path: Path) -> Pixels:
-    """What was enlarged, 64x64 again. UserError, naming `path`, if the pixels aren't that."""
-    scale = max(1, len(pixels) // SIDE)
+def downscale(pixels: Pixels, path: Path, size: int = IMAGE_SIZE) -> Pixels:
+    """The size x size pixels that `upscale` enlarged. UserError, naming `path`, for others."""
+    scale = max(1, len(pixels) // size)
     small = pixels[::scale, ::scale]
-    if small.shape[:2] != (SIDE, SIDE) or not np.array_equal(upscale(small, scale), pixels):
-        raise UserError(f"{path} was changed: it is no picture of {SIDE}x{SIDE} made larger")
+    if small.shape[:2] != (size, size) or not np.array_equal(upscale(small, scale), pixels):
+        raise UserError(f"{path} was changed: its pixels are no enlarged {size}x{size}")
     return small
 
 
+def unpremultiply(pixels: Pixels) -> Pixels:
+    """(..., 4) bytes premultiplied by alpha -> straight alpha; others stay unchanged."""
+    if pixels.shape[-1] != 4:
+        return pixels
+    color, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
+    straight = (color * 255 + alpha // 2) // np.maximum(alpha, 1)
+    return np.concatenate([straight.clip(0, 255).astype(np.uint8), pixels[..., 3:]], axis=-1)
+
+
+def on_white(pixels: Pixels) -> Pixels:
+    """(..., 4) bytes with straight alpha -> (..., 3) on white; others stay unchanged."""
+    if pixels.shape[-1] != 4:
+        return pixels
+    color, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
+    return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
 def image_grid(pictures: Sequence[Pixels], gap: int = 4, columns: int = 0) -> Pixels:
-    """Pictures of one size row by row, white between them; in a near square without `columns`."""
+    """Pictures of one size row by row on white; nearly square if `columns` is 0."""
     columns = columns or int(np.ceil(np.sqrt(len(pictures))))
     rows = -(-len(pictures) // columns)
     height, width = (size + gap for size in pictures[0].shape[:2])
-    sheet = np.full((rows * height + gap, columns * width + gap, 3), 255, np.uint8)
-    for place, picture in enumerate(pictures):
-        top, left = gap + place // columns * height, gap + place % columns * width
+    channels = pictures[0].shape[2]
+    sheet = np.full((rows * height + gap, columns * width + gap, channels), 255, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = gap + number // columns * height, gap + number % columns * width
         sheet[top : top + height - gap, left : left + width - gap] = picture
     return sheet
 
 
 def encode_png(pixels: Pixels, record: dict[str, Any] | None = None) -> bytes:
-    """A PNG file of pixels, with the record in it."""
+    """A PNG file of pixels, with a record in a text chunk."""
     from PIL import Image, PngImagePlugin
 
     info = PngImagePlugin.PngInfo()
     if record is not None:
-        info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
+        info.add_itxt(RECORD_KEY, json.dumps(record, ensure_ascii=False))
     file = BytesIO()
     Image.fromarray(pixels).save(file, "PNG", pnginfo=info)
     return file.getvalue()
@@ -71,22 +90,22 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any]]:
     # Sizes first: a few bytes can ask for gigabytes.
     if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
         raise UserError(f"{path} is no PNG file")
-    if max(unpack(">II", data[16:24])) > SIDE * MAX_SCALE:
-        raise UserError(f"{path} is larger than undiffuse draws: {SIDE * MAX_SCALE} pixels a side")
+    if max(unpack(">II", data[16:24])) > (limit := MAX_SIZE * MAX_SCALE):
+        raise UserError(f"{path} is larger than undiffuse draws: at most {limit}x{limit} pixels")
     from PIL import Image
 
     try:
         with Image.open(BytesIO(data), formats=["PNG"]) as image:
             image.load()
-            pixels, text = np.asarray(image.convert("RGB")), image.info.get(KEY)
+            pixels, text = (
+                np.asarray(image if image.mode == "RGBA" else image.convert("RGB")),
+                image.info.get(RECORD_KEY),
+            )
     except Exception as error:  # a broken file may raise almost anything
         raise UserError(f"{path} is a broken PNG file") from error
     if not isinstance(text, str) or len(text) > _MAX_RECORD:
-        raise UserError(f"{path} doesn't say how it was drawn: it has no record of undiffuse")
+        raise UserError(f"{path} has no record of undiffuse: it does not say how it was drawn")
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return pixels, dict(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path} has a broken record") from error
-    if not isinstance(record, dict):
-        raise UserError(f"{path} has a broken record")
-    return pixels, record

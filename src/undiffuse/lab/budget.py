@@ -1,25 +1,31 @@
-"""How much is spent on each experiment. Budgets are steps, not seconds: results repeat."""
+"""Sizes of the lab's experiments, in steps and not in seconds, so that results are reproducible."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Sizes of one lab. `train`: steps of `batch` pictures, the same for every network."""
+    """Sizes of one run of the lab. Every network on pictures trains `train_steps` of `batch`."""
 
     name: str
-    pictures: int  # to train on
-    held_out: int
+    pictures: int  # training pictures
+    held_out: int  # test pictures
     clip_steps: int
     train_steps: int
     batch: int
-    seeds: int  # networks of each kind, in the comparison of old and new
-    prompts: int  # asked for in each measurement, of the 64 there are
-    each: int  # drawings of each prompt
-    steps: tuple[int, ...]  # in which pictures are drawn with and without fresh noise
+    seeds: int  # networks of each prediction target
+    prompts: int  # of the 64, drawn in each measurement
+    each: int  # pictures drawn of each prompt
+    steps: tuple[int, ...]  # sampling steps with and without fresh noise
     spiral_steps: int
     width: int = 192
     depth: int = 2
+
+    @property
+    def total_steps(self) -> int:
+        """Training steps of all networks."""
+        networks = 2 * self.seeds + 1
+        return self.clip_steps + networks * self.train_steps + self.spiral_steps
 
 
 QUICK = Budget(

@@ -1,7 +1,7 @@
-"""What every experiment in pixels shares: pictures, the CLIP that steers, training and drawing."""
+"""What the experiments on pictures share: data, conditions, training, sampling and measures."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,195 +13,192 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from undiffuse import diffusion
-from undiffuse.config import EMBED, DenoiserConfig
-from undiffuse.evaluation.statistics import Figure, mean_figure, ratio_figure
+from undiffuse.config import DenoiserConfig
+from undiffuse.evaluation.statistics import Metric, mean_metric, ratio_metric
 from undiffuse.lab.budget import Budget
-from undiffuse.lab.claims import by_group, row_of, share_figure
+from undiffuse.lab.charts import image_strip
+from undiffuse.lab.claims import group_means, share_metric
 from undiffuse.lab.toy_data import (
-    CHANNELS,
-    LOOKS,
-    PLACES,
-    Pictures,
-    agreement,
-    fold,
-    spread,
-    unfold,
+    CLASSES,
+    EXAMPLES,
+    LATENT_SHAPE,
+    ToyPictures,
+    class_variance,
+    is_correct,
+    patchify,
+    unpatchify,
 )
 from undiffuse.networks.denoiser import DenoiserNetwork
-from undiffuse.training.denoiser import Cache, DenoiserRecipe, chain_of
+from undiffuse.training.denoiser import DenoiserRecipe, chain_length
+from undiffuse.training.latent_cache import LatentCache
 from undiffuse.training.loop import Run, train
-from undiffuse.training.weight_export import averaged
+from undiffuse.training.model_io import LONG_EMA, ema_model
+from undiffuse.training.precision import autocast
+from undiffuse.training.torch_denoiser import torch_denoiser
 
-EMA, RATE = 0.10, 3e-3
-BATCH = 128  # pictures drawn at once
-SHOWN = 12  # of the prompts, on the page
+LEARNING_RATE = 3e-3
+BATCH = 128  # pictures sampled at once
 LINEAR = diffusion.linear_schedule()
-Bar = Callable[[int, str], None]  # steps done, at what
+Progress = Callable[[int, str], None]  # steps done since the last call, and of what
 Loss = Callable[[int, Any], dict[str, Tensor]]
 
 
-def fit(
-    model: nn.Module, loss: Loss, steps: int, batch: int, seed: int, bar: Bar, what: str,
-    each: Callable[[Run], None] = lambda run: None,
+def train_network(
+    model: nn.Module, loss: Loss, steps: int, batch: int, seed: int, progress: Progress,
+    name: str, after_step: Callable[[Run], None] = lambda run: None,
 ) -> Any:  # fmt: skip
-    """Train by the project's loop, a tick of the bar and `each` a step: the averaged weights."""
+    """Train with the package's loop; returns the model with averaged weights."""
     with tempfile.TemporaryDirectory(prefix="undiffuse-lab-") as folder:
         run = Run(
-            Path(folder), model, loss, steps, batch, seed, {}, rate=RATE, muon_rate=RATE,
+            Path(folder), model, loss, steps, batch, seed, {}, learning_rate=LEARNING_RATE,
             warmup=max(1, min(100, steps // 10)), decay_from=0.5, save_minutes=1e9,
         )  # fmt: skip
         for _ in train(run):
-            bar(1, what)
-            each(run)
-        return averaged(run, EMA).requires_grad_(False)
+            progress(1, name)
+            after_step(run)
+        return ema_model(run, LONG_EMA).requires_grad_(False)
+
+
+def run_sampler(
+    denoiser: Any, source: Callable[[int], Any], cond: Any = None, sampler: str = "ddim",
+    steps: int = 20, zero_noise: bool = False, convert: Any = torch.from_numpy, **options: Any,
+) -> Iterator[diffusion.Step]:  # fmt: skip
+    """Sample in uniform steps on the linear schedule. `source`: index of a step -> its noise.
+
+    `zero_noise`: the sampler gets zeros for fresh noise. `convert`: applied to the noise.
+    """
+    return diffusion.SAMPLERS[sampler](
+        denoiser, convert(source(0)), cond, schedule=LINEAR, times=diffusion.uniform_times(steps),
+        fresh=lambda k: convert(source(k)) * (0.0 if zero_noise else 1.0), **options,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Network:
-    """A trained network and what it predicts."""
+class Samples:
+    """Pictures `(B, 3, 32, 32)` drawn for the classes `which`, and measures of them.
 
-    model: Any
-    target: str
-
-    def said(self, x_t: Tensor, t: float, cond: Tensor | None) -> Tensor:
-        """What the network itself predicts, whatever that is."""
-        cond = x_t.new_zeros(len(x_t), EMBED) if cond is None else cond
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-            result: Tensor = self.model(x_t, torch.full((len(x_t),), t), cond)
-        return result
-
-    @property
-    def denoiser(self) -> diffusion.Denoiser:
-        chain = chain_of(self.target)
-        return diffusion.as_denoiser(self.target, LINEAR, self.said, chain=chain)
-
-
-@dataclass(frozen=True)
-class Real:
-    """Of real pictures of K prompts, in order: the mean `(K, 3, 32, 32)` and the spread `(K,)`."""
-
-    means: Tensor
-    spread: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Drawings:
-    """Pictures `(B, 3, 32, 32)` of the prompts `which`; beside real ones."""
+    `means` `(K, 3, 32, 32)` and `variances` `(K,)`: of real pictures of the same classes, in order.
+    """
 
     name: str
     pixels: Tensor
     which: NDArray[np.int64]
-    real: "Real"
+    means: Tensor
+    variances: NDArray[np.float64]
 
     @cached_property
-    def hits(self) -> NDArray[np.float64]:
-        return agreement(self.pixels, self.which)
+    def correct(self) -> NDArray[np.float64]:
+        return is_correct(self.pixels, self.which)
 
     @cached_property
-    def agreement(self) -> Figure:
-        return share_figure(f"agreement, {self.name}", self.hits, self.which)
+    def accuracy(self) -> Metric:
+        return share_metric(f"prompt accuracy, {self.name}", self.correct, self.which)
 
     @cached_property
-    def spread(self) -> Figure:
-        differ = spread(self.pixels, self.which)
-        name = f"spread against real, {self.name}"
-        return ratio_figure(name, differ, self.real.spread, unit="ratio")
+    def diversity(self) -> Metric:
+        """Variance among the pictures of a prompt, relative to real pictures."""
+        name = f"diversity relative to real, {self.name}"
+        variances = class_variance(self.pixels, self.which)
+        return ratio_metric(name, variances, self.variances, unit="ratio")
 
     @cached_property
-    def from_mean(self) -> Figure:
-        """Square distance from the mean of real pictures of the prompt, as a share of theirs."""
+    def distance_from_mean(self) -> Metric:
+        """Squared distance from the mean real picture of the prompt, relative to real pictures."""
         rows = torch.from_numpy(np.searchsorted(np.unique(self.which), self.which))
-        away = (self.pixels - self.real.means[rows]).square().mean((1, 2, 3)).numpy()
+        distance = (self.pixels - self.means[rows]).square().mean((1, 2, 3)).numpy()
         name = f"distance from the mean picture, {self.name}"
-        return ratio_figure(name, by_group(away, self.which), self.real.spread, unit="ratio")
+        means = group_means(distance, self.which)
+        return ratio_metric(name, means, self.variances, unit="ratio")
 
-    def row(self, label: str = "") -> tuple[str, bytes]:
-        """A drawing of each of the first prompts, to be shown."""
+    def labeled_strip(self, label: str = "") -> tuple[str, bytes]:
+        """A labeled row of the report: one picture of each of the first prompts."""
         each = int((self.which == self.which[0]).sum())
-        return label or self.name, row_of(self.pixels[::each][:SHOWN])
+        return label or self.name, image_strip(self.pixels[::each][: len(EXAMPLES)])
 
 
-def gain_figure(name: str, more: Drawings, less: Drawings) -> Figure:
-    """The difference in agreement, prompt by prompt."""
-    return mean_figure(f"gain in agreement, {name}", by_group(more.hits - less.hits, more.which))
+def gain_metric(name: str, better: Samples, worse: Samples) -> Metric:
+    """The difference in prompt accuracy, paired by prompt."""
+    gain = group_means(better.correct - worse.correct, better.which)
+    return mean_metric(f"gain in prompt accuracy, {name}", gain)
 
 
 @dataclass(frozen=True)
-class Bench:
-    """`vectors`: the lab's CLIP on the 64 prompts, `(64, 512)`; `own`: on the pictures."""
+class Experiment:
+    """Data and conditions. `prompt_vectors`: the toy CLIP's of the 64 prompts, `(64, 512)`;
+    `picture_vectors`: of the training pictures.
+    """
 
     budget: Budget
     seed: int
-    bar: Bar
-    pictures: Pictures
-    held_out: Pictures
-    vectors: Tensor
-    own: Tensor
+    progress: Progress
+    pictures: ToyPictures
+    held_out: ToyPictures
+    prompt_vectors: Tensor
+    picture_vectors: Tensor
 
     @cached_property
-    def asked(self) -> NDArray[np.int64]:
-        """The prompts of every measurement, a mix of colours and shapes, `each` in a row."""
-        return np.repeat(np.arange(self.budget.prompts) * 37 % len(LOOKS), self.budget.each)
+    def which(self) -> NDArray[np.int64]:
+        """The classes of the pictures to draw: `prompts` mixed ones, `each` times in a row."""
+        return np.repeat(np.arange(self.budget.prompts) * 37 % len(CLASSES), self.budget.each)
 
     @cached_property
     def cond(self) -> Tensor:
-        return self.vectors[torch.from_numpy(self.asked)]
+        return self.prompt_vectors[torch.from_numpy(self.which)]
 
     @cached_property
-    def real(self) -> Real:
-        rows = np.isin(self.pictures.which, self.asked)
+    def real_statistics(self) -> tuple[Tensor, NDArray[np.float64]]:
+        rows = np.isin(self.pictures.which, self.which)
         pixels, which = self.pictures.pixels[torch.from_numpy(rows)], self.pictures.which[rows]
         means = [pixels[torch.from_numpy(which == k)].mean(0) for k in np.unique(which)]
-        return Real(torch.stack(means), spread(pixels, which))
+        return torch.stack(means), class_variance(pixels, which)
 
-    def drawings(self, name: str, pixels: Tensor) -> Drawings:
-        return Drawings(name, pixels, self.asked, self.real)
+    def samples(self, name: str, pixels: Tensor) -> Samples:
+        """Pictures that were drawn for `which`."""
+        return Samples(name, pixels, self.which, *self.real_statistics)
 
-    def draw(
-        self, name: str, denoiser: diffusion.Denoiser, sampler: str = "ddim", steps: int = 20,
-        still: bool = False, steered: bool = True, **options: Any,
-    ) -> Drawings:  # fmt: skip
-        """The prompts drawn in even steps on the linear schedule, from the same noise whatever
-        the rest. `still`: zeros where the sampler asks for fresh noise.
-        """
-        self.bar(0, name)
-        done = []
-        for start in range(0, len(self.asked), BATCH):
-            part = self.cond[start : start + BATCH]
-            rows = range(start, start + len(part))
-            source = diffusion.noise_source(self.seed, rows, (CHANNELS, PLACES, PLACES))
+    def sample(
+        self, name: str, denoiser: diffusion.Denoiser, steps: int = 20, conditional: bool = True,
+        **options: Any,
+    ) -> Samples:  # fmt: skip
+        """Draw all prompts, always from the same noise; `options`: see `run_sampler`."""
+        self.progress(0, name)
+        parts = []
+        for start in range(0, len(self.which), BATCH):
+            cond = self.cond[start : start + BATCH]
+            source = diffusion.noise_source(
+                self.seed, range(start, start + len(cond)), LATENT_SHAPE
+            )
+            part = cond if conditional else None
+            with autocast():
+                *_, last = run_sampler(denoiser, source, part, steps=steps, **options)
+            parts.append(last.x_t)
+        return self.samples(name, unpatchify(torch.cat(parts)))
 
-            def fresh(index: int, source: Any = source) -> Tensor:
-                return torch.from_numpy(source(index)) * (0.0 if still else 1.0)
-
-            *_, last = diffusion.SAMPLERS[sampler](
-                denoiser, torch.from_numpy(source(0)), part if steered else None,
-                schedule=LINEAR, times=diffusion.uniform_times(steps), fresh=fresh, **options,
-            )  # fmt: skip
-            done.append(last.x_t)
-        return self.drawings(name, unfold(torch.cat(done)))
-
-    def network(self, target: str, seed: int) -> DenoiserNetwork:
-        """The one small network that every experiment in pixels trains, untrained."""
+    def new_network(self, target: str, seed: int) -> DenoiserNetwork:
+        """An untrained network. All experiments on pictures use the same architecture."""
         torch.manual_seed(seed)
+        channels, side, _ = LATENT_SHAPE
         width, depth = self.budget.width, self.budget.depth
         return DenoiserNetwork(
-            DenoiserConfig(CHANNELS, PLACES, width, depth, heads=4, context=1, target=target)
+            DenoiserConfig(channels, side, width, depth, heads=4, context=1, target=target)
         )
 
-    def train(self, model: DenoiserNetwork, loss: Loss, seed: int, what: str) -> Network:
-        """With the budget that every such network has."""
-        budget = self.budget
-        done = fit(model, loss, budget.train_steps, budget.batch, seed, self.bar, what)
-        return Network(done, model.config.target)
+    def train(self, model: DenoiserNetwork, loss: Loss, seed: int, name: str) -> DenoiserNetwork:
+        """Train with the budget of all such networks."""
+        steps, batch = self.budget.train_steps, self.budget.batch
+        trained: DenoiserNetwork = train_network(
+            model, loss, steps, batch, seed, self.progress, name
+        )
+        return trained
 
-    def denoiser(self, target: str, seed: int = 0) -> Network:
-        """A network trained to predict `target` by the project's own recipe."""
+    def train_denoiser(self, target: str, seed: int = 0) -> diffusion.Denoiser:
+        """Train a network for a prediction target with the package's recipe."""
         seed = self.seed + seed
-        model = self.network(target, seed)
-        captions = self.vectors[torch.from_numpy(self.pictures.which)][:, None].half()
-        cache = Cache(fold(self.pictures.pixels)[None].half(), captions, self.own.half())
-        recipe = DenoiserRecipe(
-            model, self.pictures.as_set(), cache, self.budget.batch, compiled=False
-        )
-        return self.train(model, recipe.loss, seed, f"predicting {target}")
+        model = self.new_network(target, seed)
+        captions = self.prompt_vectors[torch.from_numpy(self.pictures.which)][:, None].half()
+        latents = patchify(self.pictures.pixels)[None].half()
+        cache = LatentCache(latents, captions, self.picture_vectors.half())
+        pictures, batch = self.pictures.to_picture_set(), self.budget.batch
+        recipe = DenoiserRecipe(model, pictures, cache, batch, compiled=False)
+        trained = self.train(model, recipe.loss, seed, f"predicting {target}")
+        return torch_denoiser(trained, chain_length(target))

@@ -1,101 +1,99 @@
-"""Fresh noise while drawing: with and without, for DDPM, DDIM and the blend."""
+"""Claim: DDPM needs fresh noise at every step, and DDIM does not."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from undiffuse import diffusion
-from undiffuse.evaluation.statistics import Figure, mean_figure
-from undiffuse.lab.claims import Exhibit, Finding, above, inside, row_of
-from undiffuse.lab.experiment import LINEAR, Bench, Network
-from undiffuse.lab.svg import curves
+from undiffuse.diffusion import Denoiser
+from undiffuse.evaluation.statistics import Metric, mean_metric
+from undiffuse.lab.charts import line_chart
+from undiffuse.lab.claims import Check, ClaimResult, ReportFigure
+from undiffuse.lab.experiment import LINEAR, Experiment, run_sampler
 
-STILL = "DDPM, its noise left out"
-WAYS: dict[str, dict[str, Any]] = {
+NO_NOISE = "DDPM without its noise"
+SAMPLERS: dict[str, dict[str, Any]] = {
     "DDPM": {"sampler": "ddpm"},
-    STILL: {"sampler": "ddpm", "still": True},
+    NO_NOISE: {"sampler": "ddpm", "zero_noise": True},
     "DDIM": {"sampler": "ddim"},
-    "blend, all fresh": {"sampler": "blend", "freshness": 1.0},
-    "blend, none fresh": {"sampler": "blend", "freshness": 0.0},
+    "blend, all noise fresh": {"sampler": "blend", "freshness": 1.0},
+    "blend, no noise fresh": {"sampler": "blend", "freshness": 0.0},
 }
-KINDS = {
-    "variance": "Ideal denoiser, Gaussian data: variance, 1 is right.",
-    "spread": "Pictures of one prompt: how much they differ; 1 is as real ones.",
-    "distance from the mean": "Square distance from the mean of real pictures of the prompt: a "
-    "real one's is 1, the mean's own is 0.",
-    "agreement": "Drawings of the right colour and shape.",
+MEASURES = {
+    "variance": "Ideal denoiser of Gaussian data: variance of the samples; 1 is correct.",
+    "diversity": "Variance among the pictures of a prompt, relative to real pictures.",
+    "distance from the mean": "Squared distance from the mean real picture of the prompt. It is 1 "
+    "for real pictures and 0 for their mean.",
+    "prompt accuracy": "Share of pictures with the correct color and shape.",
 }
-DEVIATION, COUNT = 0.5, 4096  # of the Gaussian data, in every coordinate; numbers drawn
+DEVIATION, COUNT = 0.5, 4096  # of the Gaussian data; samples
 
 
-# E[x0 | x_t] = alpha d^2 / (alpha^2 d^2 + sigma^2) x_t, for data N(0, d^2)
-def ideal(x_t: np.ndarray, t: float, cond: None) -> np.ndarray:
-    """The best denoiser that there can be, of Gaussian data."""
+# E[x0 | x_t] = alpha d^2 / (alpha^2 d^2 + sigma^2) x_t for data from N(0, d^2)
+def ideal_denoiser(x_t: np.ndarray, t: float, cond: None) -> np.ndarray:
+    """The optimal denoiser of Gaussian data."""
     alpha, sigma = LINEAR.alpha_sigma(t)
     gain = alpha * DEVIATION**2 / ((alpha * DEVIATION) ** 2 + sigma**2)
     return gain * x_t
 
 
-def gaussian_variance(
-    seed: int, steps: int, sampler: str, still: bool = False, **options: Any
-) -> np.ndarray:
-    """`(4096,)`: squares of what the ideal denoiser draws, in units of the data's variance."""
+def gaussian_variance(seed: int, **options: Any) -> np.ndarray:
+    """`(COUNT,)`: squares of samples of the ideal denoiser, relative to the data's variance."""
     source = diffusion.noise_source(seed, range(64), (COUNT // 64,))
-    fresh: Callable[[int], Any] = (lambda k: 0.0 * source(k)) if still else source
-    *_, last = diffusion.SAMPLERS[sampler](
-        ideal, source(0), None, schedule=LINEAR,
-        times=diffusion.uniform_times(steps), fresh=fresh, **options,
-    )  # fmt: skip
+    *_, last = run_sampler(ideal_denoiser, source, convert=np.asarray, **options)
     squares: np.ndarray = (last.x_t.ravel() / DEVIATION) ** 2
     return squares
 
 
-def fresh_noise(bench: Bench, network: Network) -> Finding:
-    """Every way at every number of steps: on Gaussian data exactly, and on pictures."""
-    lines: dict[str, dict[str, list[tuple[float, Figure]]]] = {
-        kind: {way: [] for way in WAYS} for kind in KINDS
+def measure_fresh_noise(experiment: Experiment, denoiser: Denoiser) -> ClaimResult:
+    """All samplers at all numbers of steps, on Gaussian data and on pictures."""
+    lines: dict[str, dict[str, list[tuple[float, Metric]]]] = {
+        measure: {name: [] for name in SAMPLERS} for measure in MEASURES
     }
-    rows: dict[int, list[tuple[str, bytes]]] = {}
-    for steps in bench.budget.steps:
-        for way, options in WAYS.items():
-            name = f"{way}, {steps} steps"
-            squares = gaussian_variance(bench.seed, steps, **options)
-            drawn = bench.draw(name, network.denoiser, steps=steps, **options)
-            exact = mean_figure(f"variance on Gaussian data, {name}", squares, unit="ratio")
-            measured = (exact, drawn.spread, drawn.from_mean, drawn.agreement)
-            for kind, figure in zip(KINDS, measured, strict=True):
-                lines[kind][way].append((steps, figure))
-            rows.setdefault(steps, []).append((way, row_of(drawn.pixels[:12])))
-    return _finding(bench, lines, rows)
+    strips: dict[int, list[tuple[str, bytes]]] = {}
+    for steps in experiment.budget.steps:
+        for sampler, options in SAMPLERS.items():
+            name = f"{sampler}, {steps} steps"
+            squares = gaussian_variance(experiment.seed, steps=steps, **options)
+            variance = mean_metric(f"variance on Gaussian data, {name}", squares, unit="ratio")
+            drawn = experiment.sample(name, denoiser, steps=steps, **options)
+            metrics = variance, drawn.diversity, drawn.distance_from_mean, drawn.accuracy
+            for line, metric in zip(lines.values(), metrics, strict=True):
+                line[sampler].append((steps, metric))
+            strips.setdefault(steps, []).append(drawn.labeled_strip(sampler))
+    return _result(experiment, lines, strips)
 
 
-def _finding(bench: Bench, lines: Any, rows: dict[int, list[tuple[str, bytes]]]) -> Finding:
-    exact, wide, away, _ = (
-        {way: lines[kind][way][-1][1] for way in WAYS} for kind in lines
+def _result(
+    experiment: Experiment, lines: Any, strips: dict[int, list[tuple[str, bytes]]]
+) -> ClaimResult:
+    steps, prompts = experiment.budget.steps, experiment.budget.prompts
+    variance, diversity, distance, _ = (
+        {sampler: line[-1][1] for sampler, line in by_sampler.items()}
+        for by_sampler in lines.values()
     )  # at the largest number of steps
-    steps, each = bench.budget.steps, bench.budget.each
-    return Finding(
-        "freshness", "Fresh noise while drawing",
-        "DDPM needs its fresh noise: left out, drawings collapse towards the mean. DDIM draws "
-        "without any and keeps the spread of the data.",
-        f"The first step-0 network, {len(bench.asked)} drawings of {bench.budget.prompts} prompts "
-        "for each number of steps, no guidance, the same first noise everywhere; and the ideal "
-        f"denoiser of Gaussian data, known in closed form, on {COUNT} numbers. Tested at "
-        f"{steps[-1]} steps.",
-        [figure for kind in lines.values() for line in kind.values() for _, figure in line],
+    return ClaimResult(
+        "freshness", "Fresh noise in sampling",
+        "DDPM needs its fresh noise: without it, samples collapse towards the mean. DDIM uses no "
+        "fresh noise and keeps the variance of the data.",
+        f"The first x0 network, {len(experiment.which)} pictures of {prompts} prompts for each "
+        "number of steps, no guidance, the same initial noise. Also the ideal denoiser of Gaussian "
+        f"data, which is known in closed form, on {COUNT} samples. Checked at {steps[-1]} steps.",
+        [metric for line in lines.values() for points in line.values() for _, metric in points],
         [
-            above(exact["DDPM"], exact[STILL]), inside(exact["DDIM"], 0.8, 1.25),
-            inside(exact["DDPM"], 0.8, 1.25), above(wide["DDPM"], wide[STILL]),
-            above(wide["DDIM"], wide[STILL]), above(away["DDIM"], away[STILL]),
+            Check.above(variance["DDPM"], variance[NO_NOISE]),
+            Check.inside(variance["DDIM"], 0.8, 1.25), Check.inside(variance["DDPM"], 0.8, 1.25),
+            Check.above(diversity["DDPM"], diversity[NO_NOISE]),
+            Check.above(diversity["DDIM"], diversity[NO_NOISE]),
+            Check.above(distance["DDIM"], distance[NO_NOISE]),
         ],
         [
-            *(Exhibit(f"In {k} steps, {each} drawings of each prompt.", f"Drawn in {k} steps",
-                      rows[k]) for k in (steps[len(steps) // 2], steps[-1])),
-            *(Exhibit(caption, "Curves over the number of steps",
-                      svg=curves(lines[kind], "steps", kind, log=True))
-              for kind, caption in KINDS.items()),
+            *(ReportFigure(f"{k} steps.", f"Pictures drawn in {k} steps", strips[k])
+              for k in (steps[len(steps) // 2], steps[-1])),
+            *(ReportFigure(caption, "Curves over the number of steps",
+                           svg=line_chart(lines[measure], "steps", measure, log=True))
+              for measure, caption in MEASURES.items()),
         ],
-        "The blend with all noise fresh mixes in more new noise than DDPM does; the curves show "
-        "what that does to the spread. With none fresh it is DDIM.",
+        "The blend with all noise fresh adds more noise than DDPM, and the curves show the effect "
+        "on the variance. The blend without fresh noise is DDIM.",
     )  # fmt: skip

@@ -1,73 +1,76 @@
-"""Steering: without a condition anything comes; with the vector what was asked; and too much."""
+"""Claims: the CLIP vector steers the picture; guidance amplifies it, and too much is harmful."""
 
 import numpy as np
 
 from undiffuse import diffusion
-from undiffuse.evaluation.statistics import Figure, mean_figure
-from undiffuse.lab.claims import Exhibit, Finding, above, by_group, inside
-from undiffuse.lab.experiment import SHOWN, Bench, Drawings, Network, gain_figure
-from undiffuse.lab.svg import curves
+from undiffuse.diffusion import Denoiser
+from undiffuse.evaluation.statistics import Metric, mean_metric
+from undiffuse.lab.charts import line_chart
+from undiffuse.lab.claims import Check, ClaimResult, ReportFigure, group_means
+from undiffuse.lab.experiment import Experiment, Samples, gain_metric
+from undiffuse.lab.toy_data import EXAMPLES
 
-SCALES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # 0 is unsteered
-BEYOND = 0.1  # outside [-1, 1], where a pixel can't be shown
+SCALES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # 0: no condition
+CLIPPING = 0.1  # pixels beyond [-1, 1] by more than this count as out of range
 
 
-def steering(bench: Bench, network: Network) -> tuple[Finding, Finding]:
-    """The same noise with and without a prompt, and at rising guidance: two claims."""
+def measure_guidance(experiment: Experiment, denoiser: Denoiser) -> tuple[ClaimResult, ClaimResult]:
+    """The same noise without a condition and at rising guidance scales."""
     drawn = {}
     for scale in SCALES:
-        name = f"guidance {scale:g}" if scale else "unsteered"
-        denoiser = diffusion.classifier_free_guidance(network.denoiser, scale or 1.0)
-        drawn[scale] = bench.draw(name, denoiser, steered=scale > 0)
-    return _steered(bench, drawn), _guided(bench, drawn)
+        name = f"guidance {scale:g}" if scale else "no condition"
+        guided = diffusion.classifier_free_guidance(denoiser, scale or 1.0)
+        drawn[scale] = experiment.sample(name, guided, conditional=scale > 0)
+    return _conditioning_result(experiment, drawn[0.0], drawn[1.0]), _guidance_result(drawn)
 
 
-def _steered(bench: Bench, drawn: dict[float, Drawings]) -> Finding:
-    free, plain = drawn[0.0], drawn[1.0]
-    return Finding(
-        "steering", "With the vector, pictures are steered",
-        "Without a condition what comes is unpredictable; with the prompt's vector it is what was "
-        "asked for.",
-        f"The first step-0 network, {len(bench.asked)} drawings of {bench.budget.prompts} prompts, "
-        "DDIM in 20 steps, no guidance, the same noise in both rows.",
-        [free.agreement, plain.agreement, free.spread, plain.spread],
-        [inside(free.agreement, 0.0, 0.1), above(plain.agreement, free.agreement)],
-        [Exhibit(f"{SHOWN} prompts; in the first row the network is told none of them.",
-                 "Drawings without and with a condition",
-                 [free.row(), plain.row("with its prompt")])],
+def _conditioning_result(experiment: Experiment, free: Samples, plain: Samples) -> ClaimResult:
+    prompts = experiment.budget.prompts
+    return ClaimResult(
+        "steering", "The CLIP vector steers the picture",
+        "Without a condition the result is a random picture. With the vector of a prompt it is "
+        "what the prompt describes.",
+        f"The first x0 network, {len(experiment.which)} pictures of {prompts} prompts, DDIM in 20 "
+        "steps, no guidance, the same noise in both rows.",
+        [free.accuracy, plain.accuracy, free.diversity, plain.diversity],
+        [Check.inside(free.accuracy, 0.0, 0.1), Check.above(plain.accuracy, free.accuracy)],
+        [ReportFigure(f"{len(EXAMPLES)} prompts; the first row has no condition.",
+                      "Pictures without and with a condition",
+                      [free.labeled_strip(), plain.labeled_strip("with the prompt")])],
     )  # fmt: skip
 
 
-def _guided(bench: Bench, drawn: dict[float, Drawings]) -> Finding:
-    right = [(scale, d.agreement) for scale, d in drawn.items()]
-    wide = [(scale, d.spread) for scale, d in drawn.items()]
-    burnt = [(scale, _out_of_range(d)) for scale, d in drawn.items()]
-    gain, most = gain_figure("guidance 2 over 1", drawn[2.0], drawn[1.0]), SCALES[-1]
-    return Finding(
-        "guidance", "Guidance: more of what was asked, and too much of it",
-        "Guidance makes drawings agree with the prompt more often; too much of it spoils them.",
-        "As before, at each scale. Out of range: further than "
-        f"{BEYOND:g} beyond black or white.",
-        [*(figure for line in (right, wide, burnt) for _, figure in line), gain],
+def _guidance_result(drawn: dict[float, Samples]) -> ClaimResult:
+    accuracy = [(scale, d.accuracy) for scale, d in drawn.items()]
+    diversity = [(scale, d.diversity) for scale, d in drawn.items()]
+    clipped = [(scale, _out_of_range(d)) for scale, d in drawn.items()]
+    gain, largest = gain_metric("guidance 2 over 1", drawn[2.0], drawn[1.0]), SCALES[-1]
+    return ClaimResult(
+        "guidance", "Guidance helps, and too much is harmful",
+        "Guidance makes pictures match the prompt more often; too much of it spoils them.",
+        "The same at each guidance scale. Out of range: a pixel more than "
+        f"{CLIPPING:g} beyond black or white.",
+        [*(metric for line in (accuracy, diversity, clipped) for _, metric in line), gain],
         [
-            above(gain, 0.0), above(burnt[-1][1], burnt[1][1]),
-            above(drawn[1.0].agreement, drawn[most].agreement),
+            Check.above(gain, 0.0), Check.above(clipped[-1][1], clipped[1][1]),
+            Check.above(drawn[1.0].accuracy, drawn[largest].accuracy),
         ],
         [
-            Exhibit(f"{SHOWN} prompts.", "Drawings at rising guidance",
-                    [d.row() for scale, d in drawn.items() if scale]),
-            Exhibit("What guidance gives and what it costs; bands are 95% intervals.",
-                    "Curves over guidance",
-                    svg=curves({"agreement": right, "spread against real": wide,
-                                "pixels out of range": burnt}, "guidance (0: unsteered)", "share")),
+            ReportFigure(f"{len(EXAMPLES)} prompts.", "Pictures at rising guidance scales",
+                         [d.labeled_strip() for scale, d in drawn.items() if scale]),
+            ReportFigure("Benefit and cost of guidance; bands are 95% intervals.",
+                         "Curves over the guidance scale",
+                         svg=line_chart(
+                             {"prompt accuracy": accuracy, "diversity relative to real": diversity,
+                              "pixels out of range": clipped},
+                             "guidance scale (0: no condition)", "share")),
         ],
-        "Guidance pays where a network by itself is unsure. One that is trained to the end on "
-        "so simple pictures is right without, and loses by it.",
+        "Guidance helps a network that is uncertain. A network that is fully trained on pictures "
+        "as simple as these is accurate without guidance, and guidance makes it worse.",
     )  # fmt: skip
 
 
-def _out_of_range(drawn: Drawings) -> Figure:
-    beyond = (drawn.pixels.abs() > 1 + BEYOND).float().mean((1, 2, 3)).numpy()
-    return mean_figure(
-        f"pixels out of range, {drawn.name}", by_group(np.asarray(beyond), drawn.which)
-    )
+def _out_of_range(drawn: Samples) -> Metric:
+    beyond = (drawn.pixels.abs() > 1 + CLIPPING).float().mean((1, 2, 3)).numpy()
+    means = group_means(np.asarray(beyond), drawn.which)
+    return mean_metric(f"pixels out of range, {drawn.name}", means)

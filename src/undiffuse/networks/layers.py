@@ -1,7 +1,7 @@
-"""The layers that the encoders, the codec and the denoiser are made of (torch).
+"""Layers shared by the encoders, the codec and the denoiser (torch).
 
-Attention is written out as two batched products and a softmax: at the 16 to 70 tokens used here
-the fused CPU kernel's backward pass is slower (LOG.md).
+Attention is written as two batched matrix products and a softmax. At 16 to 70 tokens the backward
+pass of torch's fused CPU kernel is slower (docs/log).
 """
 
 import math
@@ -14,36 +14,28 @@ NORM_EPS = 1e-6
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) * gain over the last axis (Zhang & Sennrich 2019, arXiv 1910.07467)."""
+    """x / rms(x) * gain over an axis (Zhang & Sennrich 2019, arXiv 1910.07467).
 
-    def __init__(self, width: int, *, gain: bool = True) -> None:
+    The axis is the last one, or with `channels_first` the one of C in `(B, C, H, W)`.
+    """
+
+    def __init__(self, width: int, *, gain: bool = True, channels_first: bool = False) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(width)) if gain else None
+        self.dim, shape = (1, (width, 1, 1)) if channels_first else (-1, (width,))
+        self.gain = nn.Parameter(torch.ones(shape)) if gain else None
 
     def forward(self, x: Tensor) -> Tensor:
-        # In float32: a mean of squares in bfloat16 keeps two digits.
+        # In float32, because bfloat16 keeps only two to three digits of a mean of squares.
         wide = x.float()
-        scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + NORM_EPS)
+        scaled = wide * torch.rsqrt(wide.square().mean(self.dim, keepdim=True) + NORM_EPS)
         return (scaled if self.gain is None else scaled * self.gain).to(x.dtype)
 
 
-class ChannelNorm(nn.Module):
-    """RMSNorm over the channels of `(B, C, H, W)`."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        scaled = wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + NORM_EPS)
-        return (scaled * self.gain).to(x.dtype)
-
-
 def rope_table(positions: Tensor, size: int, *, base: float = 100.0) -> Tensor:
-    """Rotary position angles (RoFormer, arXiv 2104.09864), axes sharing the channels evenly.
+    """Cosines and sines for rotary positions (RoFormer, arXiv 2104.09864).
 
-    `positions`: `(N, axes)` -> `(2, N, size)`: cosines and sines for heads of `size` channels.
+    `positions`: `(N, axes)` -> `(2, N, size)` for heads of `size` channels. Each axis gets an equal
+    share of the channels.
     """
     axes = positions.shape[1]
     pairs = size // (2 * axes)
@@ -54,14 +46,16 @@ def rope_table(positions: Tensor, size: int, *, base: float = 100.0) -> Tensor:
     return torch.stack([angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)])
 
 
-def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turn `(B, heads, N, size)` by `rope_table`'s angles."""
+def apply_rope(x: Tensor, table: Tensor) -> Tensor:
+    """Rotate `(B, heads, N, size)` by the angles of `rope_table`."""
     first, second = x.chunk(2, dim=-1)
     return x * table[0] + torch.cat([-second, first], dim=-1) * table[1]
 
 
-class Attention(nn.Module):
-    """Self-attention with normalised queries and keys (arXiv 2302.05442) and rotary positions."""
+class RotaryAttention(nn.Module):
+    """Self-attention with rotary positions and queries and keys normalized per head (arXiv
+    2302.05442).
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -72,12 +66,12 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(width // heads)
 
     def forward(self, x: Tensor, rope: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`(B, N, width)`; `mask` is added to the logits, `(B, 1, 1, N)`."""
+        """`(B, N, width)` -> `(B, N, width)`; `mask` `(B, 1, 1, N)` is added to the logits."""
         batch, length, width = x.shape
         size = width // self.heads
         qkv = self.qkv(x).view(batch, length, 3, self.heads, size).permute(2, 0, 3, 1, 4)
-        q = rotate(self.q_norm(qkv[0]), rope.to(x.dtype))
-        k = rotate(self.k_norm(qkv[1]), rope.to(x.dtype))
+        q = apply_rope(self.q_norm(qkv[0]), rope.to(x.dtype))
+        k = apply_rope(self.k_norm(qkv[1]), rope.to(x.dtype))
         logits = (q / math.sqrt(size)) @ k.transpose(-1, -2)  # (B, heads, N, N)
         if mask is not None:
             logits = logits + mask
@@ -86,27 +80,29 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate x) * up x) (Shazeer 2020, arXiv 2002.05202)."""
+    """down(silu(gate(x)) * up(x)) (Shazeer 2020, arXiv 2002.05202)."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
+        hidden = width * 8 // 3 // 32 * 32  # as many weights as a plain MLP of 4 * width
         self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Two products: halves of one lie apart in memory, and gating them takes twice as long.
+        # Two products are faster than one: the halves of one product are not contiguous, and
+        # multiplying them takes twice as long.
         gate, up = (F.linear(x, weight) for weight in self.gate_up.weight.chunk(2))
         return self.down(F.silu(gate) * up)
 
 
-class Block(nn.Module):
-    """A transformer block, norms first."""
+class TransformerBlock(nn.Module):
+    """A pre-norm transformer block."""
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
-        self.attention = Attention(width, heads)
-        self.mlp = SwiGLU(width, hidden)
+        self.attention = RotaryAttention(width, heads)
+        self.mlp = SwiGLU(width)
 
     def forward(self, x: Tensor, rope: Tensor, mask: Tensor | None = None) -> Tensor:
         x = x + self.attention(self.norm1(x), rope, mask)
@@ -114,11 +110,11 @@ class Block(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """x + conv(silu(conv(silu(norm x)))), 3x3, channels kept."""
+    """x + conv(silu(conv(silu(norm(x))))) with 3x3 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = ChannelNorm(channels)
+        self.norm = RMSNorm(channels, channels_first=True)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
@@ -126,8 +122,8 @@ class ResBlock(nn.Module):
         return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
 
 
-class Down(nn.Module):
-    """Half the side: 2x2 pixels become channels, mixed by a 1x1 convolution."""
+class Downsample(nn.Module):
+    """Halves height and width: pixel unshuffle and a 1x1 convolution."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -137,8 +133,8 @@ class Down(nn.Module):
         return self.conv(F.pixel_unshuffle(x, 2))
 
 
-class Up(nn.Module):
-    """Twice the side: a 1x1 convolution, then channels become 2x2 pixels."""
+class Upsample(nn.Module):
+    """Doubles height and width: a 1x1 convolution and pixel shuffle."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -148,26 +144,29 @@ class Up(nn.Module):
         return F.pixel_shuffle(self.conv(x), 2)
 
 
-def flattened(pixels: Tensor, tone: float, radius: int = 2) -> Tensor:
-    """Each pixel becomes the mean of those near it in place and in colour; twice.
+def bilateral_filter(pixels: Tensor, tone: float, radius: int = 2) -> Tensor:
+    """Smooth `(B, C, H, W)` without blurring edges (Tomasi & Manduchi 1998, ICCV); two passes.
 
-    What differs by little against `tone`, in units of the pixels, becomes one colour, and edges
-    stay: the bilateral filter (Tomasi & Manduchi 1998, ICCV), a Gaussian of 0.75 `radius` in place.
+    `tone`: standard deviation of the Gaussian over color distance, in units of the pixels. The one
+    over position has 0.75 `radius`.
     """
-    side = 2 * radius + 1
+    side, channels = 2 * radius + 1, int(pixels.shape[1])
     line = torch.arange(side, device=pixels.device) - float(radius)
-    near = torch.exp((line[:, None] ** 2 + line**2) / (-2 * (0.75 * radius) ** 2))
-    shifts = torch.eye(side**2, device=pixels.device).view(-1, 1, side, side).repeat(3, 1, 1, 1)
+    spatial = torch.exp((line[:, None] ** 2 + line**2) / (-2 * (0.75 * radius) ** 2))
+    shifts = torch.eye(side**2, device=pixels.device).view(-1, 1, side, side)
+    shifts = shifts.repeat(channels, 1, 1, 1)
     for _ in range(2):
         padded = F.pad(pixels, (radius,) * 4, mode="replicate")
-        around = F.conv2d(padded, shifts, groups=3).unflatten(1, (3, side**2))
-        apart = (around - pixels[:, :, None]).square().sum(1, keepdim=True)  # (B, 1, side^2, H, W)
-        weight = near.view(1, 1, -1, 1, 1) * torch.exp(apart / (-2 * tone**2))
-        pixels = (weight * around).sum(2) / weight.sum(2)
+        neighbors = F.conv2d(padded, shifts, groups=channels).unflatten(1, (channels, side**2))
+        distance = (
+            (neighbors - pixels[:, :, None]).square().sum(1, keepdim=True)
+        )  # (B, 1, side^2, H, W)
+        weight = spatial.view(1, 1, -1, 1, 1) * torch.exp(distance / (-2 * tone**2))
+        pixels = (weight * neighbors).sum(2) / weight.sum(2)
     return pixels
 
 
 def grid_positions(side: int) -> Tensor:
-    """Row and column of each token of a `side` x `side` grid: `(side * side, 2)`."""
+    """Row and column of each position of a `side` x `side` grid: `(side * side, 2)`."""
     line = torch.arange(side)
     return torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).view(-1, 2)

@@ -1,181 +1,171 @@
-"""What a drawing is asked for: words, pictures and sums of them as vectors; a canvas to start from.
-
-Everything here ends up as arguments of the one seam, or as a denoiser around a denoiser.
-"""
+"""Prompts: parsed into terms, embedded as one CLIP vector, and interpolated."""
 
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 
-from undiffuse.config import STYLES
+from undiffuse.config import EMBED_DIM, STYLES
 from undiffuse.errors import UserError
-from undiffuse.explore.expression import Term, combined, is_sum, parse
+from undiffuse.explore.expression import Term, is_sum, parse_expression, weighted_sum
 from undiffuse.runtime.networks import Floats
 
-MAX_PROMPT = 1000  # characters; CLIP reads some twenty words
-# Of what a negative prompt names, this much is taken from the vector (LOG.md): 0.5 leaves too much
-# of the thing, 1 takes more than the thing.
-AWAY = 0.7
-# "flat", "fluent" and "blob" are words of everyday too.
-_NAMES_STYLE = re.compile(rf"\b(?:noto|twemoji|emojione|(?:{'|'.join(STYLES)})[ -]style)\b", re.I)
+# The share of the negative prompt's vector that is subtracted (docs/log): 0.5 leaves too much of
+# the object, 1 removes more than the object.
+NEGATIVE_WEIGHT = 0.7
+# "flat", "fluent" and "blob" are everyday words too: they name a style only before "style".
+_UNMISTAKABLE = frozenset({"noto", "twemoji", "emojione"})
 
-_SAYS_STYLE = re.compile(rf"(.+) in ({'|'.join(STYLES)}) style", re.I | re.S)  # as it is added
-
-
-class Asked(TypedDict, total=False):
-    """What may be asked for beside prompt, number and seed; what is not, or None, is as usual.
-
-    first_index  index of the first picture; the k-th of n is first_index + k.
-    style        family of emoji to draw in, added to a prompt that names none; "" for none.
-    style_strength  how much more of what the style adds to a prompt the last steps get; 0: none,
-                 as it is where no style is asked for.
-    guidance     how hard the prompt steers; 1 is off.
-    negative     words, or a sum, to steer away from: taken from the prompt's vector.
-    like         pictures whose vectors are added to the prompt's.
-    start        a picture to begin with; `strength`, in (0, 1], is the share that noise replaces.
-    gradient     how far CLIP's own gradient moves each finished picture; needs the extra [train].
-    mask         of `start`: what is white is drawn, what is black is kept to the byte.
-    """
-
-    first_index: int
-    steps: int | None
-    sampler: str | None
-    guidance: float | None
-    style: str | None
-    style_strength: float | None
-    negative: str | None
-    like: Sequence[str | Path]
-    start: str | Path | None
-    strength: float | None
-    mask: str | Path | None
-    gradient: float | None
+EncodeTerm = Callable[[Term], Floats]  # a term to its unit vector (512,)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as it came; its terms with the family that was added to them; the terms without a
-    family, where it can be taken off; whether a family was asked for; what the person should know.
-    No terms: unsteered."""
+    """A parsed prompt. Without terms it is unsteered.
+
+    prompt           the text as it was given.
+    terms            the terms of the sum, with the style added to their words.
+    style            the style that was added, "" if none.
+    unstyled         the same terms without a style, where it can be removed.
+    style_requested  whether the user asked for a style, in the prompt or as an option.
+    notes            what the user should know.
+    """
 
     prompt: str
     terms: tuple[Term, ...]
     style: str
-    bare: tuple[Term, ...] = ()
-    asks_style: bool = False
+    unstyled: tuple[Term, ...] = ()
+    style_requested: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """What steers, as it is read."""
+        """The terms as one line of text."""
         if self.terms and not is_sum(self.terms):
             return self.terms[0].text
         return " ".join(f"{term.weight:+g} {term.text}" for term in self.terms)
 
-    def without(self, away: "Prompt") -> "Prompt":
-        """With `AWAY` times what is not wanted taken from the sum; an empty one stays empty."""
+    def subtract(self, negative: "Prompt") -> "Prompt":
+        """This prompt minus `NEGATIVE_WEIGHT` times another. A prompt without terms stays so."""
         if not self.terms:
             return self
 
-        def taken(terms: tuple[Term, ...]) -> tuple[Term, ...]:
-            return tuple(replace(term, weight=-AWAY * term.weight) for term in terms)
+        def negated(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+            return tuple(replace(term, weight=-NEGATIVE_WEIGHT * term.weight) for term in terms)
 
-        terms, bare = self.terms + taken(away.terms), self.bare + taken(away.bare)
-        return replace(self, terms=terms, bare=bare)
+        terms = self.terms + negated(negative.terms)
+        return replace(self, terms=terms, unstyled=self.unstyled + negated(negative.unstyled))
 
-    def vector(self, encode: Callable[[Term], Floats]) -> Floats:
-        """The unit vector `(512,)` of the sum, zeros where there is nothing to steer by."""
-        return combined(self.terms, encode) if self.terms else np.zeros(512, np.float32)
+    def embed(self, encode: EncodeTerm, style_strength: float = 0.0) -> Floats:
+        """The unit vector (512,) of the sum v, zeros without terms.
 
-    def stronger(self, encode: Callable[[Term], Floats], strength: float) -> Floats:
-        """The unit vector `(512,)` with what the style adds to it added `strength` times more."""
-        vector = self.vector(encode)
-        if not strength or self.bare == self.terms:
+        With a style strength s it is that of v + s (v - u), where u is the sum without the style.
+        """
+        if not self.terms:
+            return np.zeros(EMBED_DIM, np.float32)
+        vector = weighted_sum(self.terms, encode)
+        if not style_strength or self.unstyled == self.terms:
             return vector
-        more = vector + np.float32(strength) * (vector - combined(self.bare, encode))
-        return more / np.linalg.norm(more)
+        style = vector - weighted_sum(self.unstyled, encode)
+        styled = vector + np.float32(style_strength) * style
+        return styled / np.linalg.norm(styled)
 
 
-def styled(
-    prompt: str, style: str, *, asked: bool = False, like: Sequence[str | Path] = ()
-) -> Prompt:
-    """The prompt, with `style` added to its words unless they name a family themselves; that is
-    noted where the style was `asked` for. `like`: pictures whose vectors are added.
+def parse_prompt(
+    prompt: str, style: str, *, style_requested: bool = False, like: Sequence[str | Path] = (),
+    styles: tuple[str, ...] = STYLES,
+) -> Prompt:  # fmt: skip
+    """The parsed prompt, with `style` added to its words unless they name a style themselves.
 
-    UserError if the prompt is no text, or a sum without sense."""
+    `style_requested`: whether the user asked for `style`. `like`: image files to add to the sum.
+    `styles`: those that the model knows.
+    UserError for a prompt that is no UTF-8 text, and as `parse_expression`.
+    """
     try:
-        if len(prompt) > MAX_PROMPT:
-            raise UserError(f"the prompt has {len(prompt)} characters: at most {MAX_PROMPT}")
         prompt.encode()
-    except (TypeError, AttributeError, UnicodeEncodeError) as error:
-        raise UserError(f"prompt {prompt!r} is no text") from error
-    terms = parse(prompt) if prompt.strip() else []
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise UserError(f"prompt {prompt!r} is no UTF-8 text") from error
+    terms = parse_expression(prompt) if prompt.strip() else []
     texts = [term.text for term in terms if not term.is_picture]
     notes: tuple[str, ...] = ()
-    if any(_NAMES_STYLE.search(text) for text in texts):
-        if asked and style:
-            notes = (f"the prompt names a family itself: the style {style} is not added",)
+    names_style, suffix = _style_patterns(styles)
+    if any(names_style.search(text) for text in texts):
+        if style_requested and style:
+            notes = (f"the prompt names a style itself: the style {style} is not added",)
         style = ""
-    named = [_in_style(term, style) for term in terms]
-    bare = _in_no_style(terms)
-    pictures = [Term(1.0, str(path), is_picture=True) for path in like]
-    given = style if texts else ""
-    asks = bare != terms or bool(asked and given)
-    return Prompt(prompt, (*named, *pictures), given, (*bare, *pictures), asks, notes)
+    style = style if texts else ""
+    styled, unstyled = [_with_style(term, style) for term in terms], _without_style(terms, suffix)
+    requested = unstyled != terms or (style_requested and style != "")
+    images = [Term(1.0, str(path), is_picture=True) for path in like]
+    return Prompt(prompt, (*styled, *images), style, (*unstyled, *images), requested, notes)
 
 
-def _in_style(term: Term, style: str) -> Term:
+def _with_style(term: Term, style: str) -> Term:
     if term.is_picture or not style:
         return term
     return replace(term, text=f"{term.text} in {style} style")
 
 
-def _in_no_style(terms: list[Term]) -> list[Term]:
-    """The terms without the family that all of their words say; "cat in noto style - cat" is a
-    direction of its own, and stays as it is."""
-    said = [_SAYS_STYLE.fullmatch(term.text) for term in terms if not term.is_picture]
-    if None in said or len({one[2].lower() for one in said if one}) != 1:
+@cache
+def _style_patterns(styles: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What names a style anywhere in a text, and what adds one at its end."""
+    names = "|".join(map(re.escape, styles)) or r"(?!)"
+    alone = "|".join(_UNMISTAKABLE.intersection(styles)) or r"(?!)"
+    return (
+        re.compile(rf"\b(?:{alone}|(?:{names})[ -]style)\b", re.I),
+        re.compile(rf"(.+) in ({names}) style", re.I | re.S),
+    )
+
+
+def _without_style(terms: list[Term], suffix: re.Pattern[str]) -> list[Term]:
+    """The terms without the style that all of their texts end in. "cat in noto style - cat" is a
+    direction of its own and stays unchanged."""
+    found = [suffix.fullmatch(term.text) for term in terms if not term.is_picture]
+    if len({match and match[2].lower() for match in found}) != 1 or not found[0]:
         return terms
-    plain = (one[1] for one in said if one)
-    return [term if term.is_picture else replace(term, text=next(plain)) for term in terms]
+    texts = (match[1] for match in found if match)
+    return [term if term.is_picture else replace(term, text=next(texts)) for term in terms]
 
 
-def between(one: str, other: str, encode: Callable[[Term], Floats], count: int) -> list[str]:
-    """`count` prompts from one to the other, along the sphere (Shoemake 1985).
+# slerp: Shoemake 1985, "Animating rotation with quaternion curves"
+def interpolate_prompts(one: str, other: str, encode: EncodeTerm, count: int) -> list[str]:
+    """`count` prompts from one to the other, by spherical linear interpolation of their vectors.
 
-    Each is a sum of the terms of both, so that it can be drawn, recorded and drawn again like any
-    other. UserError for fewer than two, or where the ends point the same way or in opposite ones.
+    Each prompt is a weighted sum of the terms of both, so it can be drawn and recorded like any
+    other. UserError for fewer than two prompts, and for vectors that are parallel or zero.
     """
     if count < 2:
-        raise UserError(f"count={count}: give 2 pictures at least, the ends")
-    ends = [parse(one), parse(other)]
+        raise UserError(f"count={count}: give at least 2 pictures, the two ends")
+    if not one.strip() or not other.strip():
+        raise UserError(f"{one!r} and {other!r}: an empty prompt has no direction, give two others")
+    ends = [parse_expression(one), parse_expression(other)]
     sums = [np.sum([t.weight * encode(t) for t in terms], axis=0) for terms in ends]
     lengths = [float(np.linalg.norm(total)) for total in sums]
     if min(lengths) < 1e-3:
-        raise UserError(f"{one!r} or {other!r} points nowhere: nothing is left of the sum")
+        raise UserError(f"{one!r} or {other!r} has a sum of zero, which has no direction")
     cosine = float(sums[0] @ sums[1]) / (lengths[0] * lengths[1])
     if abs(cosine) > 0.9999:
-        raise UserError(f"{one!r} and {other!r} lie on one line: there is no way between them")
+        raise UserError(f"{one!r} and {other!r} have parallel vectors: give two other prompts")
     angle = math.acos(cosine)
     prompts = []
-    for place in range(count):
-        share = place / (count - 1)
-        shares = math.sin((1 - share) * angle), math.sin(share * angle)
+    for step in range(count):
+        share = step / (count - 1)
+        weights = math.sin((1 - share) * angle), math.sin(share * angle)
         parts = [
-            _written(term, part / length)
-            for terms, part, length in zip(ends, shares, lengths, strict=True)
+            _format_term(term, weight / length)
+            for terms, weight, length in zip(ends, weights, lengths, strict=True)
             for term in terms
-            if part > 1e-6
+            if weight > 1e-6
         ]
         prompts.append(" ".join(parts))
     return prompts
 
 
-def _written(term: Term, share: float) -> str:
+def _format_term(term: Term, weight: float) -> str:
     sign = "-" if term.weight < 0 else "+"
     text = term.text if term.is_picture else f'"{term.text}"'
-    return f"{sign} {abs(term.weight) * share:.5f}*{text}"
+    return f"{sign} {abs(term.weight) * weight:.5f}*{text}"

@@ -1,103 +1,120 @@
-"""A pretrained CLIP, OpenAI's or open_clip's, as search, classify, space and map use one: in torch,
-from a folder on this machine."""
+"""A pretrained CLIP, OpenAI's or open_clip's, as an encoder for search, classify, space and map."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from undiffuse.clip.tokenizer import Tokens
 from undiffuse.diffusion.arrays import check_array
 from undiffuse.errors import UserError
 from undiffuse.imaging.read import open_image
-from undiffuse.pretrained.files import find_files
+from undiffuse.pretrained.config import build_network
+from undiffuse.pretrained.files import find_clip, hash_files
+from undiffuse.pretrained.preprocess import Floats, read_preprocess
+from undiffuse.pretrained.tokenizer import read_tokenizer
+from undiffuse.pretrained.weights import load_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Floats = NDArray[np.float32]
 BATCH = 32  # rows that are encoded at once
 
 
 class PretrainedClip:
-    """Words and pictures to unit vectors `(B, dim)`; `network` is the torch module itself.
+    """Converts texts and images to unit vectors `(B, dim)`.
 
-    `hash` is of all its files. A row differs by at most 1e-5 with what else is in the batch.
+    `network` is transformers' CLIPModel, `hash` a hash of all files. A row differs by at most 1e-5
+    with the other rows of its batch. `image_features` and `text_features` are differentiable, for
+    example to train a linear probe on frozen features:
+
+        clip = PretrainedClip(Path("clip-vit-base-patch32"))
+        clip.network.requires_grad_(False)
+        probe = torch.nn.Linear(clip.dim, classes)
+        optimizer = torch.optim.AdamW(probe.parameters(), lr=1e-2)
+        for pixels, labels in batches:  # (B, 3, side, side), from `read` or `preprocess`
+            loss = F.cross_entropy(probe(clip.image_features(pixels)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        """`threads`: of torch, for the whole process; as they are if not given.
+        """`threads`: number of torch's threads, for the whole process; None keeps it.
 
-        UserError for a folder without a CLIP that can be read, or where torch is missing.
+        UserError for a folder without a CLIP that can be read. No file is ever downloaded.
         """
-        try:
+        config_path, weights_path = find_clip(folder)
+        self.network = build_network(config_path)
+        config: Any = self.network.config
+        self.dim: int = config.projection_dim
+        side = config.vision_config.image_size
+        self.preprocess, preprocess_path = read_preprocess(folder, config_path, side)
+        self.tokenizer, tokenizer_paths = read_tokenizer(folder, config.text_config)
+        load_weights(self.network, weights_path)
+        self.network.eval()
+        if threads:
             import torch
 
-            from undiffuse.pretrained.network import load_files
-        except ModuleNotFoundError as error:
-            said = f"{folder} needs {error.name} to run"
-            raise UserError(f"{said}: pip install 'undiffuse[train]'") from error
-        if threads:
             torch.set_num_threads(threads)
-        files = find_files(folder)
-        self.config, self.tokenizer = files.config, files.tokenizer
-        self.preprocess, self.dim = files.preprocess, files.config.dim
-        self.network = load_files(files)
-        self.hash = files.hash()
+        paths = (weights_path, config_path, preprocess_path, *tokenizer_paths)
+        self.hash = hash_files(dict.fromkeys(paths))  # open_clip's has one path twice
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """What the encoder reads of texts; `cut` is what it doesn't, "" for a text that fits."""
+        """The encoder's input for texts; `cut` is the end of each text that did not fit."""
         return self.tokenizer(texts)
 
     def encode_text(self, texts: Sequence[str]) -> Floats:
-        """Unit vectors `(B, dim)`. What is beyond the context is left out: `tokens(texts).cut`."""
-        import torch
-
+        """Unit vectors `(B, dim)`. Texts are truncated to the context: see `tokens(texts).cut`."""
         tokens = self.tokens(texts)
-        rows = []
-        for start in range(0, len(texts), BATCH):
-            part = slice(start, start + BATCH)
-            # What follows the end is never seen: the longest text says how much is needed.
-            ids = tokens.ids[part, : tokens.lengths[part].max()]
-            with torch.inference_mode():
-                rows.append(_unit(self.network.encode_text(torch.from_numpy(ids))))
-        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+        # Attention is causal, so padding can be left out.
+        ids = tokens.ids[:, : max(tokens.lengths, default=0)]
+        return self._in_batches(self.text_features, ids)
 
     def encode_image(self, pictures: NDArray[Any]) -> Floats:
-        """Unit vectors `(B, dim)` of `(B, 3, H, W)`: bytes of any size, or floats as `read` gives
-        them. UserError for any other array."""
-        import torch
+        """Unit vectors `(B, dim)` of `(B, 3, H, W)`: bytes of any size, or floats from `read`.
 
-        seen = self._seen(pictures)
-        rows = []
-        for start in range(0, len(seen), BATCH):
-            with torch.inference_mode():
-                part = torch.from_numpy(seen[start : start + BATCH])
-                rows.append(_unit(self.network.encode_image(part)))
-        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+        UserError for any other array."""
+        return self._in_batches(self.image_features, self._pixels(pictures))
+
+    def image_features(self, pixels: "Tensor") -> "Tensor":
+        """Features `(B, dim)`, not normalized, of preprocessed images `(B, 3, side, side)`."""
+        pooled = self.network.vision_model(pixel_values=pixels).pooler_output
+        return self.network.visual_projection(pooled)
+
+    def text_features(self, ids: "Tensor") -> "Tensor":
+        """Features `(B, dim)`, not normalized, of ids `(B, N)`, N up to the context."""
+        pooled = self.network.text_model(input_ids=ids).pooler_output
+        return self.network.text_projection(pooled)
 
     def read(self, path: Path) -> Floats:
-        """A picture file as the network sees it, `(3, side, side)`. UserError if it can't be."""
+        """A preprocessed image file, `(3, side, side)`. UserError if it can't be read."""
         return self.preprocess(open_image(path))
 
-    def _seen(self, pictures: NDArray[Any]) -> Floats:
-        side, shape = self.config.side, np.shape(pictures)
+    def _in_batches(self, encode: Callable[["Tensor"], "Tensor"], inputs: NDArray[Any]) -> Floats:
+        import torch
+        from torch.nn.functional import normalize
+
+        vectors = np.zeros((len(inputs), self.dim), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(inputs), BATCH):
+                batch = torch.from_numpy(inputs[start : start + BATCH])
+                vectors[start : start + BATCH] = normalize(encode(batch), dim=-1).numpy()
+        return vectors
+
+    def _pixels(self, pictures: NDArray[Any]) -> Floats:
+        side, shape = self.preprocess.side, np.shape(pictures)
         if len(shape) != 4 or shape[1] != 3 or 0 in shape[2:]:
             raise UserError(f"pictures have shape {shape}: give (B, 3, H, W)")
         if pictures.dtype == np.uint8:
-            from PIL import Image
-
-            upright = np.ascontiguousarray(pictures.transpose(0, 2, 3, 1))
-            seen = [self.preprocess(Image.fromarray(picture)) for picture in upright]
-            return np.stack(seen) if seen else np.zeros((0, 3, side, side), np.float32)
+            pixels = np.zeros((len(pictures), 3, side, side), np.float32)
+            for row, picture in enumerate(pictures.transpose(0, 2, 3, 1)):
+                pixels[row] = self.preprocess(Image.fromarray(np.ascontiguousarray(picture)))
+            return pixels
         check_array("pictures", pictures)
         if shape[2:] != (side, side):
             raise UserError(f"pictures are {shape[2]}x{shape[3]}: give floats as {side}x{side}")
         return np.ascontiguousarray(pictures, np.float32)
-
-
-def _unit(features: "Tensor") -> Floats:
-    unit: Floats = (features / features.norm(dim=-1, keepdim=True).clamp_min(1e-12)).numpy()
-    return unit

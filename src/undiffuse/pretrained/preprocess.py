@@ -1,152 +1,109 @@
-"""What a pretrained CLIP sees of a picture: resized, cropped, its colours scaled, as its files say.
+"""Image preprocessing of a pretrained CLIP: resize, crop and normalize, as its files say.
 
-Nothing is assumed: a setting that is missing or not read here is refused by name.
+transformers' processor is not used: open_clip crops a quarter of all images one pixel further, and
+a very long image would be resized as a whole, which takes gigabytes.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from undiffuse.pretrained.settings import Settings
+from undiffuse.pretrained.files import OPEN_CLIP_CONFIG, check_supported, read_json, user_errors
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}  # Pillow's numbers
-HF_NAMES = (
-    "CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor",
-)  # fmt: skip
-LONG = 256  # times as long as wide: beyond, the resized picture would be huge, and isn't made whole
+Floats = NDArray[np.float32]
+MAX_EDGE = 4096
+LONG = 256  # ratio of the edges above which only the crop is resized
+# Supported values of settings; None stands for a missing one.
+HF_SUPPORTED = {
+    "do_resize": (True,), "do_rescale": (True, None), "do_normalize": (True,),
+    "do_pad": (False, None), "use_square_size": (False, None),
+}  # fmt: skip
+OPEN_CLIP_SUPPORTED = {
+    "resize_mode": ("shortest", "squash", None), "interpolation": ("bicubic", "bilinear", None),
+    "mode": ("RGB", None), "fill_color": (0, None),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Pictures to `(3, side, side)`, float32.
+    """Converts RGB images to `(3, side, side)`, float32.
 
-    `shortest`: the shorter edge after resizing, before the crop; 0 where the picture is squashed.
-    `rounds`: torchvision rounds half a pixel of the crop's place to even, transformers down.
+    `shortest`: the shorter edge before the crop; 0 to resize both edges to `side`. `rounds`: the
+    crop's offset is rounded half to even, as in torchvision; else down, as in transformers.
     """
 
     side: int
     shortest: int
-    resample: int
+    resample: Image.Resampling
     scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: list[float]
+    std: list[float]
     rounds: bool
 
-    @classmethod
-    def from_hf(cls, settings: Settings, side: int) -> "Preprocess":
-        """From preprocessor_config.json; `side` is what the network takes."""
-        kinds = ("image_processor_type", "feature_extractor_type")
-        kind = next((name for name in kinds if name in settings.values), kinds[0])
-        settings.one_of(kind, HF_NAMES)
-        # Files of 2022 don't say these two, which their reader always did.
-        usual = {"do_rescale": True, "rescale_factor": 1 / 255}
-        said = Settings({**usual, **settings.values}, settings.where)
-        for name in ("do_resize", "do_rescale", "do_normalize"):
-            said.one_of(name, (True,))
-        for name in ("do_pad", "use_square_size"):
-            if said.values.get(name):
-                raise said.refuse(name, "false")
-        return cls(
-            side,
-            _hf_shortest(said, side),
-            said.one_of("resample", tuple(RESAMPLE.values())),
-            said.number("rescale_factor", 0.0, 1.0),
-            said.three("image_mean"),
-            _deviation(said, "image_std"),
-            rounds=False,
-        )
+    def __post_init__(self) -> None:
+        mean, std = (np.array(rgb, np.float32) for rgb in (self.mean, self.std))
+        usable = mean.shape == std.shape == (3,) and np.isfinite([mean, std]).all()
+        if not usable or min(std) <= 0 or not 0 < self.scale <= 1:
+            raise ValueError(f"mean={self.mean}, std={self.std}, scale={self.scale} are not usable")
+        if self.shortest not in (0, *range(self.side, MAX_EDGE + 1)):
+            raise ValueError(f"size={self.shortest!r:.60} is not from {self.side} to {MAX_EDGE}")
 
-    @classmethod
-    def from_open_clip(cls, settings: Settings, side: int) -> "Preprocess":
-        """From open_clip_config.json's preprocess_cfg; `side` is the network's image_size."""
-        # Files of before these two could be chosen have them so.
-        usual = {"interpolation": "bicubic", "resize_mode": "shortest"}
-        said = Settings({**usual, **settings.values}, settings.where)
-        said.nothing_else(
-            ("mean", "std", "interpolation", "resize_mode"),
-            {"mode": ("RGB",), "fill_color": (0,), "size": (side, [side, side])},
-        )
-        squash = said.one_of("resize_mode", ("shortest", "squash")) == "squash"
-        way = said.one_of("interpolation", ("bicubic", "bilinear"))
-        std = _deviation(said, "std")
-        shortest = 0 if squash else side
-        mean = said.three("mean")
-        return cls(side, shortest, RESAMPLE[way], 1 / 255, mean, std, rounds=True)
+    def __call__(self, image: Image.Image) -> Floats:
+        """`(3, side, side)` of an RGB image of any size."""
+        pixels = np.asarray(self._cropped(image), np.float32) * np.float32(self.scale)
+        mean, std = np.array([self.mean, self.std], np.float32)
+        return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
 
-    def __call__(self, image: "Image.Image") -> NDArray[np.float32]:
-        """`(3, side, side)` of a picture in RGB of any size."""
-        pixels = np.asarray(self.cropped(image), np.float32).transpose(2, 0, 1)
-        mean, std = (np.array(three, np.float32)[:, None, None] for three in (self.mean, self.std))
-        seen: NDArray[np.float32] = (pixels * np.float32(self.scale) - mean) / std
-        return seen
-
-    def cropped(self, image: "Image.Image") -> Any:
-        """The picture that is seen, its colours as they are."""
-        from PIL import Image
-
-        way = Image.Resampling(self.resample)
-        whole = (self.side, self.side)
+    def _cropped(self, image: Image.Image) -> Image.Image:
         if not self.shortest:
-            return image.resize(whole, way)
-        short, long = min(image.size), max(image.size)
-        size = tuple(
-            self.shortest if edge == short else int(self.shortest * long / short)
-            for edge in image.size
-        )
-        left, top = (self._start(edge) for edge in size)
+            return image.resize((self.side, self.side), self.resample)
+        short = min(image.size)
+        size = [int(self.shortest * edge // short) for edge in image.size]
+        excess = [edge - self.side for edge in size]
+        left, top = (round(n / 2) if self.rounds else n // 2 for n in excess)
         box = (left, top, left + self.side, top + self.side)
-        if long > LONG * short:
-            across, down = image.width / size[0], image.height / size[1]
-            # Pillow may go down before across here, which rounds otherwise where there is noise.
-            source = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-            return image.resize(whole, way, source)
-        return image.resize((size[0], size[1]), way).crop(box)
-
-    def _start(self, edge: int) -> int:
-        over = edge - self.side
-        return round(over / 2) if self.rounds else over // 2
+        if max(image.size) <= LONG * short:
+            return image.resize(size, self.resample).crop(box)
+        across, down = image.width / size[0], image.height / size[1]
+        source = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+        return image.resize((self.side, self.side), self.resample, source)
 
 
-def _hf_shortest(said: Settings, side: int) -> int:
-    """The shorter edge after resizing; 0 for a size that says height and width."""
-    size = said.values.get("size")
-    if isinstance(size, dict) and size.keys() == {"height", "width"}:
-        if _square(said, "size") != side:
-            raise said.refuse("size", f"{side}x{side}, which the network takes")
-        return 0
-    if isinstance(size, dict):
-        part = said.part("size")
-        if part.values.keys() != {"shortest_edge"}:
-            raise said.refuse("size", "shortest_edge alone, or height and width")
-        shortest = part.whole("shortest_edge", 4096)
-    else:
-        shortest = said.whole("size", 4096)
-    said.one_of("do_center_crop", (True,))
-    if _square(said, "crop_size") != side:
-        raise said.refuse("crop_size", f"{side}x{side}, which the network takes")
-    if shortest < side:
-        raise said.refuse("size", f"an edge of {side} pixels or more, the crop's")
-    return shortest
+def read_preprocess(folder: Path, config_path: Path, side: int) -> tuple[Preprocess, Path]:
+    """The preprocessing of images to `side`, and the file that describes it.
+
+    UserError for a file that is missing or broken, or for a setting that is not supported.
+    """
+    path, read, part = folder / "preprocessor_config.json", _from_hf, None
+    if config_path.name == OPEN_CLIP_CONFIG:
+        path, read, part = config_path, _from_open_clip, "preprocess_cfg"
+    elif not path.is_file() and (folder / "processor_config.json").is_file():
+        path, part = folder / "processor_config.json", "image_processor"
+    values = read_json(path)
+    with user_errors(path):
+        return read(values[part] if part else values, side), path
 
 
-def _square(said: Settings, name: str) -> int:
-    """One number, or an equal height and width."""
-    if not isinstance(said.values.get(name), dict):
-        return said.whole(name, 4096)
-    part = said.part(name)
-    side = part.whole("height", 4096)
-    if part.whole("width", 4096) != side:
-        raise said.refuse(name, "an equal height and width")
-    return side
+def _from_hf(values: dict[str, Any], side: int) -> Preprocess:
+    check_supported(values, HF_SUPPORTED)
+    size, square = values["size"], {"height": side, "width": side}
+    size = {"shortest_edge": size} if isinstance(size, int) else size
+    if size != square:
+        check_supported(values, {"do_center_crop": (True,), "crop_size": (side, square)})
+        if size.keys() != {"shortest_edge"}:
+            raise ValueError(f"size={size!r:.60} is not supported")
+    resample = Image.Resampling(values["resample"])
+    shortest, scale = size.get("shortest_edge", 0), values.get("rescale_factor", 1 / 255)
+    mean, std = values["image_mean"], values["image_std"]
+    return Preprocess(side, shortest, resample, scale, mean, std, rounds=False)
 
 
-def _deviation(said: Settings, name: str) -> tuple[float, float, float]:
-    three = said.three(name)
-    if min(three) <= 0:
-        raise said.refuse(name, "three numbers above 0")
-    return three
+def _from_open_clip(values: dict[str, Any], side: int) -> Preprocess:
+    check_supported(values, OPEN_CLIP_SUPPORTED | {"size": (None, side, [side, side])})
+    shortest = 0 if values.get("resize_mode") == "squash" else side
+    resample = Image.Resampling[values.get("interpolation", "bicubic").upper()]
+    return Preprocess(side, shortest, resample, 1 / 255, values["mean"], values["std"], rounds=True)

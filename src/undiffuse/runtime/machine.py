@@ -1,15 +1,15 @@
-"""What the pixels depend on beside the model: versions, and the kind of processor."""
+"""Package versions and the kind of processor, which the bytes of a picture depend on."""
 
 import platform
 from functools import cache
 from pathlib import Path
 
-# Of the instruction sets that a runtime may choose by, widest first (names of Linux).
-_VECTORS = ("amx_tile", "avx512f", "avx2", "sve", "asimd")
+# Vector instruction sets, widest first, as Linux names them.
+_VECTOR_SETS = ("amx_tile", "avx512f", "avx2", "sve", "asimd")
 
 
 def versions() -> dict[str, str]:
-    """The packages that compute a picture, as they are now."""
+    """The versions of the packages that compute a picture."""
     import numpy as np
     import onnxruntime as ort
 
@@ -20,15 +20,15 @@ def versions() -> dict[str, str]:
 
 @cache
 def processor() -> str:
-    """The kind of processor: architecture, maker's name, widest vectors, as far as is known."""
-    lines: dict[str, str] = {}
+    """Architecture, model name and widest vector instructions, as far as they are known."""
+    info: dict[str, str] = {}
     try:
         with Path("/proc/cpuinfo").open() as file:
             for line in file.read(8192).split("\n\n")[0].splitlines():
                 name, _, value = line.partition(":")
-                lines[name.strip()] = value.strip()
+                info[name.strip()] = value.strip()
     except (OSError, ValueError):
         pass
-    flags = (lines.get("flags") or lines.get("Features") or "").split()
-    vectors = next((name for name in _VECTORS if name in flags), "")
-    return " ".join(filter(None, (platform.machine(), lines.get("model name"), vectors)))
+    flags = (info.get("flags") or info.get("Features") or "").split()
+    vectors = next((name for name in _VECTOR_SETS if name in flags), "")
+    return " ".join(filter(None, (platform.machine(), info.get("model name"), vectors)))

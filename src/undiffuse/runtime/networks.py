@@ -1,7 +1,7 @@
 """The networks without torch: CLIP's encoders, the codec and the denoiser in ONNX Runtime.
 
-Each reads its part of a model's folder: KIND.safetensors and graphs/NAME.onnx. A row of a result
-depends on its own row of the input alone, to the byte (`Session`).
+Each reads KIND.safetensors and graphs/NAME.onnx from a model's folder. A row of a result depends
+on its own row of the input alone, to the byte; see `Session`.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, Tokens, byte_letters
-from undiffuse.config import EMBED, SIDE, ClipConfig, CodecConfig, Config, DenoiserConfig, from_dict
+from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, Tokens, bytes_to_unicode
+from undiffuse.config import (
+    EMBED_DIM,
+    IMAGE_SIZE,
+    IMPLIED,
+    STYLES,
+    ClipConfig,
+    CodecConfig,
+    Config,
+    DenoiserConfig,
+    from_dict,
+)
 from undiffuse.diffusion import SCHEDULES, TARGETS, as_denoiser, lookup
 from undiffuse.diffusion.arrays import Array, Times, check_array, check_cond
 from undiffuse.errors import UserError
@@ -25,31 +35,31 @@ Floats = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """What search, classify, space and map need of a CLIP, this package's or a pretrained one."""
+    """The CLIP interface of search, classify, space and map, for our CLIP and pretrained ones."""
 
     hash: str  # of its files
     dim: int  # of its vectors
 
     def encode_text(self, texts: Sequence[str]) -> Floats:
-        """Unit vectors `(B, dim)`."""
+        """Unit vectors (B, dim)."""
         ...
 
     def encode_image(self, pictures: NDArray[Any]) -> Floats:
-        """Unit vectors `(B, dim)` of pictures, stacked as `read` gives them."""
+        """Unit vectors (B, dim) of images, stacked as `read` returns them."""
         ...
 
     def read(self, path: Path) -> NDArray[Any]:
-        """A picture file, as this CLIP sees it. UserError if it can't be read."""
+        """An image file as input of `encode_image`. UserError if it can't be read."""
         ...
 
 
 class ClipEncoder:
-    """CLIP: words and pictures to vectors. `hash` names its weights.
+    """CLIP's two encoders. `hash` identifies the weights.
 
-    The picture half is read when a picture is first encoded: drawing needs the words alone.
+    The image encoder is read when it is first used: drawing needs the text encoder only.
     """
 
-    dim = EMBED
+    dim = EMBED_DIM
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
         """UserError for files that are missing, broken or do not fit each other."""
@@ -62,36 +72,36 @@ class ClipEncoder:
 
     @cached_property
     def _image(self) -> Session:
-        weights = _again(self._folder, "clip", "image.", self.hash)
+        weights = _read_part(self._folder, "clip", "image.", self.hash)
         return Session(self._folder, "clip_image", weights, self._threads, by_row=True)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """What the encoder reads of texts; `cut` is what it doesn't, "" for a text that fits."""
+        """The tokens of texts. `cut` holds the part of each text that is beyond the context."""
         return self.tokenizer(texts)
 
     def encode_text(self, texts: Sequence[str]) -> Floats:
-        """Unit vectors `(B, 512)`. What is beyond the context is left out: `tokens(texts).cut`."""
+        """Unit vectors (B, 512). Ignores text beyond the context: `tokens(texts).cut`."""
         if not texts:
-            return np.zeros((0, EMBED), np.float32)
+            return np.zeros((0, EMBED_DIM), np.float32)
         tokens = self.tokens(texts)
-        # Always padded to the whole context: sums over another length round otherwise.
+        # Tokens are padded to the whole context: sums over another length round differently.
         return self._text(ids=tokens.ids, lengths=tokens.lengths)
 
     def encode_image(self, pictures: NDArray[Any]) -> Floats:
-        """Unit vectors `(B, 512)` of `(B, 3, H, W)`: bytes of any size, or floats in [-1, 1] of
-        64x64. UserError for any other array."""
-        pixels = to_pixels(pictures)
-        return self._image(pictures=pixels) if len(pixels) else np.zeros((0, EMBED), np.float32)
+        """Unit vectors (B, 512) of images (B, 3, H, W): bytes of any size, or 64x64 floats in
+        [-1, 1]. UserError for another array."""
+        pixels = to_pixels(pictures, IMAGE_SIZE)
+        return self._image(pictures=pixels) if len(pixels) else np.zeros((0, EMBED_DIM), np.float32)
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """A picture file as bytes `(3, 64, 64)`. UserError if it can't be read."""
+        """An image file as bytes (3, 64, 64). UserError if it can't be read."""
         return read_image(path).transpose(2, 0, 1)
 
 
 class CodecRuntime:
-    """Pixels to latents and back. `hash` names its weights, `encoder` what its latents mean.
+    """Pixels to latents and back. `hash` identifies the weights, `encoder` the latents.
 
-    The encoder is read when first used.
+    The encoder is read when it is first used.
     """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
@@ -108,23 +118,26 @@ class CodecRuntime:
 
     @cached_property
     def _encode(self) -> Session:
-        return self._half("codec_encode", _again(self._folder, "codec", "encoder.", self.hash))
+        return self._half("codec_encode", _read_part(self._folder, "codec", "encoder.", self.hash))
 
     def encode(self, pixels: NDArray[Any]) -> Floats:
-        """Latents `(B, C, S, S)` of pictures, as `ClipEncoder.encode_image` takes them."""
-        return self._encode(pixels=to_pixels(pixels))
+        """Latents (B, C, S, S) of images as `ClipEncoder.encode_image` accepts them."""
+        return self._encode(
+            pixels=to_pixels(pixels, self.config.image_size, self.config.image_channels)
+        )
 
     def decode(self, latents: Floats) -> Floats:
-        """Pixels `(B, 3, 64, 64)`, about in [-1, 1], of latents `(B, C, S, S)`."""
+        """Pixels (B, 3, 64, 64), approximately in [-1, 1], of latents (B, C, S, S)."""
         _check_shape("latents", latents, self.config)
         return self._decode(latents=latents)
 
 
 class DenoiserRuntime:
-    """The seam: `denoiser(x_t, t, cond) -> x0`, whatever the network itself predicts.
+    """`denoiser(x_t, t, cond) -> x0`, whatever the network itself predicts.
 
-    `hash` names its weights; `made_for` the CLIP and the codec's encoder that it was trained with,
-    by hash.
+    `hash` identifies the weights. `trained_with` holds the hashes of the CLIP and of the codec's
+    encoder that it was trained with. `styles` are those that it knows; `default_style` is None
+    where the file does not say.
     """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
@@ -132,7 +145,9 @@ class DenoiserRuntime:
         path = weight_file(folder, "denoiser")
         weights = read_weights(path, "denoiser")
         self.hash, self.config = weights.hash, _config(DenoiserConfig, weights, path)
-        self.made_for = {kind: weights.meta.get(kind) for kind in ("clip", "codec")}
+        self.trained_with = {kind: weights.meta.get(kind) for kind in ("clip", "codec")}
+        self.styles = tuple(map(str, weights.meta.get("styles", STYLES)))
+        self.default_style: str | None = weights.meta.get("style")
         self.schedule = lookup(SCHEDULES, self.config.schedule, "schedule")
         lookup(TARGETS, self.config.target, "target")
         self._session = Session(folder, "denoiser", weights, threads)
@@ -141,11 +156,11 @@ class DenoiserRuntime:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what it draws."""
+        """(C, H, W) of x0."""
         return self.config.channels, self.config.side, self.config.side
 
     def __call__(self, x_t: Floats, t: Times, cond: Floats | None) -> Floats:
-        """x0 `(B, C, S, S)` of `x_t`, for `t` a float or `(B,)` and `cond` `(B, 512)` or None.
+        """x0 (B, C, S, S) of x_t, for t a float or (B,) and cond (B, 512) or None.
 
         UserError for arrays that do not fit.
         """
@@ -156,16 +171,16 @@ class DenoiserRuntime:
     def _predict(self, x_t: Array, t: Times, cond: Array | None) -> Array:
         count = len(x_t)
         if cond is None:
-            cond = np.zeros((count, EMBED), np.float32)
+            cond = np.zeros((count, self.config.embed), np.float32)
         check_cond("cond", cond, x_t, rows=(count,))
         levels = np.broadcast_to(np.asarray(t, np.float32), (count,))
         return self._session(x_t=x_t, t=levels, cond=np.asarray(cond, np.float32))
 
 
 def _tokenizer(weights: Weights, config: ClipConfig, path: Path) -> Tokenizer:
-    """The tokenizer in CLIP's file; UserError unless every text has ids, and each id a vector."""
+    """The tokenizer in CLIP's file. UserError unless it has all bytes, and each id a vector."""
     tokenizer = Tokenizer.from_json(str(weights.meta.get("tokenizer")), config.context)
-    letters = [letter + end for letter in byte_letters().values() for end in ("", END_OF_WORD)]
+    letters = [letter + end for letter in bytes_to_unicode().values() for end in ("", END_OF_WORD)]
     known = tokenizer.vocabulary
     if not {START, END, *letters} <= known.keys() or not (
         min(known.values()) >= 0 and max(known.values()) < config.vocabulary
@@ -174,27 +189,33 @@ def _tokenizer(weights: Weights, config: ClipConfig, path: Path) -> Tokenizer:
     return tokenizer
 
 
-def to_pixels(pictures: NDArray[Any]) -> Floats:
-    """`(B, 3, H, W)` of bytes, or `(B, 3, 64, 64)` of floats in [-1, 1], as float32 64x64."""
+def to_pixels(pictures: NDArray[Any], size: int = IMAGE_SIZE, channels: int = 3) -> Floats:
+    """Bytes (B, C, H, W), or floats (B, C, size, size) in [-1, 1], as float32 of `size`.
+
+    C is 3, or `channels`; RGB gets an opaque alpha channel where `channels` is 4.
+    """
     shape = np.shape(pictures)
-    if len(shape) != 4 or shape[1] != 3 or 0 in shape[2:]:
-        raise UserError(f"pictures have shape {shape}: give (B, 3, H, W)")
+    if len(shape) != 4 or shape[1] not in (3, channels) or 0 in shape[2:]:
+        raise UserError(f"pictures have shape {shape}: give (B, {channels}, H, W)")
     if pictures.dtype == np.uint8:
-        if shape[2:] != (SIDE, SIDE):
-            pictures = np.stack([_resized(picture) for picture in pictures])
-        return pictures.astype(np.float32) / np.float32(127.5) - np.float32(1)
-    check_array("pictures", pictures)
-    if shape[2:] != (SIDE, SIDE):
-        raise UserError(f"pictures are {shape[2]}x{shape[3]}: give floats as {SIDE}x{SIDE}")
-    return pictures.astype(np.float32)
+        if shape[2:] != (size, size):
+            pictures = np.stack([_resized(picture, size) for picture in pictures])
+        pixels = pictures.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    else:
+        check_array("pictures", pictures)
+        if shape[2:] != (size, size):
+            raise UserError(f"pictures are {shape[2]}x{shape[3]}: give floats as {size}x{size}")
+        pixels = pictures.astype(np.float32)
+    if shape[1] == channels:
+        return pixels
+    return np.concatenate([pixels, np.ones_like(pixels[:, :1])], axis=1)
 
 
-def _resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
-    small = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return np.asarray(small).transpose(2, 0, 1)
+    return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
 
 
 def _check_shape(argument: str, x: Array, config: CodecConfig | DenoiserConfig) -> None:
@@ -205,20 +226,21 @@ def _check_shape(argument: str, x: Array, config: CodecConfig | DenoiserConfig) 
 
 
 def _config(kind: type[Config], weights: Weights, path: Path) -> Config:
-    """The configuration in a weight file; UserError unless each setting is what it should be."""
+    """The configuration in a weight file. UserError unless it has every setting, of its type."""
     config = from_dict(kind, weights.meta["config"])
     for name, usual in vars(kind()).items():
         value = getattr(config, name)
-        if name not in weights.meta["config"] or (
+        if name not in weights.meta["config"].keys() | IMPLIED.keys() or (
             not isinstance(value, type(usual)) and not isinstance(usual, float | tuple)
         ):
             raise UserError(f"{path} is broken: its configuration has {name}={value!r}")
     return config
 
 
-def _again(folder: Path, kind: str, part: str, known: str) -> Weights:
-    """Another part of a weight file; UserError if the file is no longer the same."""
-    weights = read_weights(weight_file(folder, kind), kind, part)
+def _read_part(folder: Path, kind: str, part: str, known: str) -> Weights:
+    """Another part of a weight file. UserError if the file has changed."""
+    path = weight_file(folder, kind)
+    weights = read_weights(path, kind, part)
     if weights.hash != known:
-        raise UserError(f"{weight_file(folder, kind)} was changed while it was in use: load again")
+        raise UserError(f"{path} was changed while it was in use: load the model again")
     return weights

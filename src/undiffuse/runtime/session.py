@@ -1,7 +1,7 @@
-"""A graph and its weights in ONNX Runtime: arrays in, one array out, the same bytes every time.
+"""Sessions of ONNX Runtime: arrays in, one array out, the same bytes every time.
 
-A graph file holds no weights: its initializers are external data that isn't there, named as in
-the weight file, and are handed over from memory. So there is one source of weights.
+A graph file holds no weights. Its initializers are external data under the names of the weight
+file, and are passed from memory: each weight is stored once.
 """
 
 import json
@@ -18,12 +18,12 @@ from undiffuse.diffusion.arrays import check_int
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import Weights
 
-ROWS = 32  # the most that one run is given: more costs memory and gains nothing
+MAX_ROWS = 32  # of one run: more rows need more memory and are no faster
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Which weight file a graph belongs to, and how the names of the weights in it begin."""
+    """The weight file that a graph belongs to, and the prefix of its weights' names."""
 
     kind: str
     part: str = ""
@@ -39,34 +39,33 @@ GRAPHS = {
 
 
 def weight_file(folder: Path, kind: str) -> Path:
-    """Where a model's folder has the weights of a kind: "clip", "codec" or "denoiser"."""
+    """The weight file of a kind in a model's folder: "clip", "codec" or "denoiser"."""
     return folder / f"{kind}.safetensors"
 
 
 def graph_file(folder: Path, name: str) -> Path:
-    """Where a model's folder has a graph, by its name in `GRAPHS`."""
+    """The graph file of a name in `GRAPHS` in a model's folder."""
     return folder / "graphs" / f"{name}.onnx"
 
 
 class Session:
-    """One of `GRAPHS` with its weights, ready to run.
+    """One of `GRAPHS` with its weights.
 
-    A row gives the same bytes in any batch, at any place in it and with any number of threads, on
-    one kind of processor with one version of ONNX Runtime. Products with weights do so by
-    themselves once the weights are constants that ONNX Runtime packs, which its basic
-    optimisation sees to. Convolutions do not: they are cut up by batch and threads, and their
-    sums with them. Networks with convolutions are `by_row`: each row alone, in a single thread,
-    several rows beside each other. That is as fast.
+    A row gives the same bytes in any batch, at any position and with any number of threads, on one
+    kind of processor with one version of ONNX Runtime. Matrix products do so by themselves once
+    the weights are constants that ONNX Runtime packs, which its basic optimization does.
+    Convolutions do not: their sums are split by batch and threads. Networks with convolutions run
+    `by_row`: each row in a single thread, several rows in parallel, which is as fast.
     """
 
     def __init__(
         self, folder: Path, name: str, weights: Weights, threads: int = 2, *, by_row: bool = False
     ) -> None:
-        """UserError if the graph is missing, broken, or made for another configuration."""
+        """UserError if the graph is missing, broken, or exported for another configuration."""
         path, part = graph_file(folder, name), GRAPHS[name].part
         if not path.is_file():
-            raise UserError(f"there is no graph {path}: make it with `undiffuse train graphs`")
-        self._threads, self._rows = check_int("threads", threads, 1, 257), 1 if by_row else ROWS
+            raise UserError(f"{path} is missing: export it with `undiffuse train export-onnx`")
+        self._threads, self._rows = check_int("threads", threads, 1, 257), 1 if by_row else MAX_ROWS
         self._tensors = {k: v for k, v in weights.tensors.items() if k.startswith(part)}
         try:
             self._session = _open(path, self._tensors, 1 if by_row else self._threads)
@@ -75,8 +74,8 @@ class Session:
                 raise ValueError("another graph or configuration")
         except Exception as error:  # ONNX Runtime's errors share no class of their own
             raise UserError(
-                f"{path} is broken, or does not belong to the weights beside it: make it again "
-                "with `undiffuse train graphs`"
+                f"{path} is broken, or does not belong to the weights beside it: export it again "
+                "with `undiffuse train export-onnx`"
             ) from error
 
     @cached_property
@@ -88,7 +87,7 @@ class Session:
         return ThreadPoolExecutor(self._threads).map
 
     def __call__(self, **inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Arrays by the names of the graph's inputs, all of one length `(B, ...)`; B at least 1."""
+        """Run on arrays (B, ...) by the names of the graph's inputs, B at least 1: (B, ...)."""
         starts = range(0, len(next(iter(inputs.values()))), self._rows)
 
         def run(start: int) -> NDArray[np.float32]:
@@ -108,9 +107,9 @@ def _open(path: Path, tensors: dict[str, NDArray[np.float32]], threads: int) -> 
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    # Threads that wait without spinning: half the time to start, and less to draw, on two cores.
+    # Without spinning, starting takes half the time on two cores, and drawing is faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what goes wrong is raised; it need not be printed too
+    options.log_severity_level = 4  # errors are raised, not printed too
     values = [ort.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()]
     options.add_external_initializers(list(tensors), values)
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

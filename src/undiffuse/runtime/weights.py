@@ -1,12 +1,11 @@
-"""Weight files: float16 safetensors that carry their own configuration; computed in float32.
+"""Weight files: float16 safetensors with the configuration in the metadata; computed in float32.
 
-Reading needs NumPy alone. A file is known by the hash of its tensors and configuration, so that
-what was trained against one CLIP can refuse another.
+Reading needs NumPy alone. The hash of its tensors and metadata identifies a file, so that a
+denoiser can refuse a CLIP that it was not trained with.
 """
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from undiffuse.errors import UserError
+from undiffuse.imaging.files import write_atomic
 
 FORMAT = 1
 HALF = np.dtype(np.float16)
-AFTER_DECODING = {"flat"}  # settings of a codec that leave the meaning of its latents alone
+DECODER_SETTINGS = {"flat"}  # settings of a codec that do not change its latents
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors in float32 by name, what the file says of itself, and its hash.
+    """Tensors in float32 by name, the metadata of the file, and its hash.
 
-    `encoder` is the hash of a codec's encoder and what configures it alone: it says what latents
-    mean, so that a decoder may be bettered and the denoiser stays.
+    `encoder` is the hash of a codec's encoder and its settings, which define the latents: a new
+    decoder leaves it unchanged, and the denoiser stays valid.
     """
 
     tensors: dict[str, NDArray[np.float32]]
@@ -38,9 +38,10 @@ class Weights:
 
 
 def write_weights(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> str:
-    """Write tensors as float16, whole or not at all; returns the file's hash.
+    """Write tensors as float16, whole or not at all; return the file's hash.
 
-    `meta` must hold "kind" and "config". Raises UserError for a value float16 can't hold.
+    `meta` has "kind" and "config". UserError for a value that float16 can't hold, and for a file
+    that can't be written.
     """
     halves = {}
     for name, tensor in sorted(tensors.items()):
@@ -50,17 +51,12 @@ def write_weights(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, An
         halves[name] = half
     text = json.dumps({"format": FORMAT, **meta}, sort_keys=True, ensure_ascii=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(save(halves, metadata={"undiffuse": text}))  # readable to others
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return hash_of(halves, text)
+    write_atomic(path, save(halves, metadata={"undiffuse": text}))
+    return hash_tensors(halves, text)
 
 
-def hash_of(halves: dict[str, np.ndarray], text: str) -> str:
-    """The first 16 hex digits of SHA-256 over the metadata and every tensor in order of name."""
+def hash_tensors(halves: dict[str, np.ndarray], text: str) -> str:
+    """The first 16 hex digits of SHA-256 over a text and all tensors in order of name."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(halves):
         digest.update(name.encode())
@@ -69,10 +65,10 @@ def hash_of(halves: dict[str, np.ndarray], text: str) -> str:
 
 
 def read_weights(path: Path, kind: str, part: str = "") -> Weights:
-    """Read a weight file of a kind ("clip", "codec", "denoiser").
+    """Read a weight file of a kind: "clip", "codec" or "denoiser".
 
-    Of `tensors`, those whose names begin with `part`; the hash is of the whole file.
-    Raises UserError when it is missing, broken, of another kind, or of a newer format.
+    `tensors` are those whose names begin with `part`; the hash is of the whole file. UserError for
+    a file that is missing, broken, of another kind, or of a newer format.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -81,7 +77,7 @@ def read_weights(path: Path, kind: str, part: str = "") -> Weights:
         meta = json.loads(text)
         found, version = meta["kind"], int(meta["format"])
         if not isinstance(meta["config"], dict) or any(h.dtype != HALF for h in halves.values()):
-            raise ValueError("a configuration and float16 tensors were expected")
+            raise ValueError("expected a configuration and float16 tensors")
     except FileNotFoundError as error:
         raise UserError(f"there is no weight file {path}") from error
     except (SafetensorError, LookupError, TypeError, ValueError, OSError, RecursionError) as error:
@@ -92,6 +88,6 @@ def read_weights(path: Path, kind: str, part: str = "") -> Weights:
         raise UserError(f"{path} holds a {found}, not a {kind}")
     tensors = {k: half.astype(np.float32) for k, half in halves.items() if k.startswith(part)}
     encoder = {name: half for name, half in halves.items() if name.startswith("encoder.")}
-    meant = {name: value for name, value in meta["config"].items() if name not in AFTER_DECODING}
-    config = json.dumps(meant, sort_keys=True)
-    return Weights(tensors, meta, hash_of(halves, text), hash_of(encoder, config))
+    settings = {k: v for k, v in meta["config"].items() if k not in DECODER_SETTINGS}
+    encoder_hash = hash_tensors(encoder, json.dumps(settings, sort_keys=True))
+    return Weights(tensors, meta, hash_tensors(halves, text), encoder_hash)

@@ -1,7 +1,4 @@
-"""Everything a run needs to go on as if nothing had happened, in one safetensors file.
-
-No pickle: tensors by name, and the rest as JSON in the file's metadata.
-"""
+"""Checkpoint files: tensors by name and JSON metadata in one safetensors file, without pickle."""
 
 import json
 import os
@@ -19,9 +16,12 @@ from undiffuse.errors import UserError
 
 
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write the file whole or not at all: a kill at any moment leaves the old one or the new."""
+    """Write the file atomically: after a crash it is either the old or the new one.
+
+    Raises UserError if it can't be written, on a full disk for example.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Always the same name, so that kills in the middle of a write leave one file behind at most.
+    # A constant name, so that crashes leave at most one partial file.
     partial = path.with_name(f".{path.name}.part")
     try:
         save_file(
@@ -30,12 +30,14 @@ def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
             metadata={"undiffuse": json.dumps(meta)},
         )
         os.replace(partial, path)
+    except SafetensorError as error:
+        raise UserError(f"{path} can't be written: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata. Raises UserError when the file is missing or is not one of ours."""
+    """Tensors and metadata. Raises UserError for a missing, broken or foreign file."""
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["undiffuse"])
@@ -47,7 +49,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def flatten_optimizers(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:
-    """Optimiser state as named tensors: "optimizer.<which>.<parameter>.<key>"."""
+    """The optimizers' state as named tensors, "optimizer.<which>.<parameter>.<key>"."""
     tensors = {}
     for which, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
@@ -57,7 +59,7 @@ def flatten_optimizers(optimizers: Iterable[Optimizer]) -> dict[str, Tensor]:
 
 
 def restore_optimizers(optimizers: Iterable[Optimizer], tensors: dict[str, Tensor]) -> None:
-    """The inverse of `flatten_optimizers`; learning rates stay as they are."""
+    """The inverse of `flatten_optimizers`; does not change learning rates."""
     for which, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

@@ -1,10 +1,9 @@
-"""The recipe of the denoiser: noised pictures, vectors that steer, and the weighted square error.
+"""Training of the denoiser: noisy latents, CLIP vectors as condition and a weighted squared error.
 
-Vectors: 70% of captions, 20% of the pictures themselves with a little noise (LAFITE, arXiv
-2111.13792), 10% none; so that words, pictures and nothing all work when drawing.
+Of the conditions, 70% are vectors of captions, 20% are vectors of the pictures with a little noise
+(LAFITE, arXiv 2111.13792) and 10% are zero, for classifier-free guidance.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,115 +12,104 @@ from numpy.random import Generator
 from torch import Tensor
 
 from undiffuse import diffusion
-from undiffuse.config import EMBED
-from undiffuse.data.picture_set import EvenSampler, PictureSet
+from undiffuse.data.picture_set import PictureSet
 from undiffuse.errors import UserError
 from undiffuse.networks.denoiser import DenoiserNetwork
+from undiffuse.training.batches import MixedSampler
+from undiffuse.training.latent_cache import LatentCache
+from undiffuse.training.precision import autocast
 
-NONE_SHARE, PICTURE_SHARE = 0.1, 0.2
-PICTURE_NOISE = 0.3  # length of the noise on a picture's vector, before it is made unit again
-CHAIN = 20  # steps of the old way, in which a network predicts the step before
-LEVEL_MEAN, LEVEL_SPREAD, UNIFORM_SHARE = 0.4, 1.0, 0.1
-
-
-@dataclass(frozen=True)
-class Cache:
-    """What the frozen networks say of every picture, computed once.
-
-    `x0`: `(variants, N, C, S, S)` float16, each variant moved a little otherwise, the first not at
-    all; `captions`: `(N, K, 512)` float16; `pictures`: `(N, 512)` float16.
-    """
-
-    x0: Tensor
-    captions: Tensor
-    pictures: Tensor
+UNCONDITIONAL_SHARE, PICTURE_SHARE = 0.1, 0.2
+PICTURE_NOISE = 0.3  # length of the noise that is added to the vector of a picture
+CHAIN = 20  # steps of the chain that a network for the target "previous" is trained on
+NOISE_LEVEL_MEAN, NOISE_LEVEL_STD, UNIFORM_SHARE = 0.4, 1.0, 0.1
 
 
-def draw_levels(count: int, rng: Generator, mean: float = LEVEL_MEAN) -> np.ndarray:
-    """Noise levels `(B,)`: nine in ten sigmoid(normal), one in ten even (arXiv 2511.13720)."""
-    normal = 1.0 / (1.0 + np.exp(-(mean + LEVEL_SPREAD * rng.standard_normal(count))))
+def sample_noise_levels(count: int, rng: Generator, mean: float = NOISE_LEVEL_MEAN) -> np.ndarray:
+    """Noise levels `(B,)`: 90% logit-normal, 10% uniform (arXiv 2511.13720)."""
+    normal = 1.0 / (1.0 + np.exp(-(mean + NOISE_LEVEL_STD * rng.standard_normal(count))))
     return np.where(rng.random(count) < UNIFORM_SHARE, rng.random(count), normal)
 
 
-def chain_of(target: str) -> int:
-    """Steps of the chain that a network of this target is trained on; 0: any level will do."""
+def chain_length(target: str) -> int:
+    """Steps of the chain that a network of this target is trained on; 0 for all levels."""
     return CHAIN if target == "previous" else 0
 
 
-def draw_cond(cache: Cache, rows: np.ndarray, rng: Generator) -> Tensor:
-    """The vectors that steer a batch, `(B, 512)`; rows of zeros are unsteered."""
+def sample_cond(cache: LatentCache, rows: np.ndarray, rng: Generator) -> Tensor:
+    """The conditions of a batch, `(B, 512)`; rows of zeros are unconditional."""
     count = len(rows)
     which = torch.from_numpy(rng.integers(cache.captions.shape[1], size=count))
     index = torch.from_numpy(rows)
-    cond = cache.captions[index, which].float()
-    noise = torch.from_numpy(rng.standard_normal((count, cond.shape[1]), dtype=np.float32))
-    blurred = cache.pictures[index].float() + PICTURE_NOISE / cond.shape[1] ** 0.5 * noise
-    blurred = torch.nn.functional.normalize(blurred, dim=-1)
+    captions = cache.captions[index, which].float()
+    noise = torch.from_numpy(rng.standard_normal(tuple(captions.shape), dtype=np.float32))
+    pictures = cache.pictures[index].float() + PICTURE_NOISE / captions.shape[1] ** 0.5 * noise
+    pictures = torch.nn.functional.normalize(pictures, dim=-1)
     roll = torch.from_numpy(rng.random(count))[:, None]
-    cond = torch.where(roll < NONE_SHARE + PICTURE_SHARE, blurred, cond)
-    return torch.where(roll < NONE_SHARE, torch.zeros(()), cond)
+    cond = torch.where(roll < UNCONDITIONAL_SHARE + PICTURE_SHARE, pictures, captions)
+    return torch.where(roll < UNCONDITIONAL_SHARE, torch.zeros(()), cond)
 
 
 class DenoiserRecipe:
-    """Makes batches and computes the loss of step k."""
+    """Builds batches and computes the loss of step k.
+
+    `noise_level_mean`: of the logit of the noise levels. Raises UserError when the shapes of the
+    latents and of the network differ.
+    """
 
     def __init__(
         self,
         model: DenoiserNetwork,
         pictures: PictureSet,
-        cache: Cache,
+        cache: LatentCache,
         batch: int = 128,
         compiled: bool = True,
-        level_mean: float = LEVEL_MEAN,
+        noise_level_mean: float = NOISE_LEVEL_MEAN,
     ) -> None:
-        self.model, self.cache, self.batch, self.level_mean = model, cache, batch, level_mean
-        self.even = EvenSampler(pictures, pictures.rows(lambda r: not r.get("composite")))
-        self.composites = pictures.rows(lambda r: bool(r.get("composite")))
+        self.cache, self.batch, self.noise_level_mean = cache, batch, noise_level_mean
+        self.sampler = MixedSampler(pictures)
         self.network: Any = torch.compile(model) if compiled else model
-        config = model.config
-        shape = config.channels, config.side, config.side
-        if cache.x0.shape[2:] != shape:
+        self.config = config = model.config
+        self.target, self.schedule = config.target, diffusion.SCHEDULES[config.schedule]
+        shape, found = (config.channels, config.side, config.side), tuple(cache.x0.shape[2:])
+        if found != shape:
             raise UserError(
-                f"the network draws in {shape}, and the codec gives {tuple(cache.x0.shape[2:])}: "
+                f"the network's latents have shape {shape}, the codec's {found}: "
                 "choose another codec"
             )
-        self.schedule = diffusion.SCHEDULES[model.config.schedule]
 
-    def example(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs of the network, one row: `x_t`, `t`, `cond`."""
-        return self.cache.x0[0, :1].float(), torch.ones(1), torch.zeros(1, EMBED)
+    def example_inputs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs of the network with one row: `x_t`, `t`, `cond`."""
+        return (
+            self.cache.x0[0, :1].float(),
+            torch.ones(1),
+            torch.zeros(1, self.cache.captions.shape[-1]),
+        )
 
-    def chance(self) -> dict[str, float]:
-        """The error of a network that says the same whatever it is shown, where that is known."""
-        spread = float(self.cache.x0[0, :2048].float().var(0, correction=0).mean())
-        known = {"x0": spread, "eps": 1.0}
-        target = self.model.config.target
-        return {"error": known[target]} if target in known else {}
+    def chance_losses(self) -> dict[str, float]:
+        """The error of a constant prediction, for targets where it is known; see `Diagnostics`."""
+        variance = float(self.cache.x0[0, :2048].float().var(0, correction=0).mean())
+        known = {"x0": variance, "eps": 1.0}
+        return {"error": known[self.target]} if self.target in known else {}
 
     def loss(self, step: int, rng: Generator) -> dict[str, Tensor]:
-        made = self.batch // 4 if len(self.composites) else 0
-        rows = np.concatenate(
-            [
-                self.even.draw(self.batch - made, rng),
-                *([rng.choice(self.composites, made)] * bool(made)),
-            ]
-        )
+        """ "loss", the weighted squared error, and "error", without the weight."""
+        rows = self.sampler.draw(self.batch, rng)
         variant = torch.from_numpy(rng.integers(len(self.cache.x0), size=len(rows)))
         x0 = self.cache.x0[variant, torch.from_numpy(rows)].float()
-        levels = draw_levels(len(rows), rng, self.level_mean)
+        levels = sample_noise_levels(len(rows), rng, self.noise_level_mean)
         noise = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
-        name = self.model.config.target
-        fresh = None
-        if name == "previous":
-            levels = np.ceil(levels * CHAIN) / CHAIN
+        fresh, chain = None, chain_length(self.target)
+        if chain:
+            levels = np.ceil(levels * chain) / chain
             fresh = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
         t = torch.from_numpy(levels)
         x_t = diffusion.add_noise(self.schedule, x0, noise, t)
-        wanted = diffusion.target(
-            name, self.schedule, x0, noise, t, chain=chain_of(name), fresh=fresh
+        target = diffusion.target(
+            self.target, self.schedule, x0, noise, t, chain=chain, fresh=fresh
         )
-        weight = torch.as_tensor(diffusion.loss_weight(name, self.schedule, t)).float()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            said = self.network(x_t, t.float(), draw_cond(self.cache, rows, rng))
-        error = (said - wanted).square().mean((1, 2, 3))
+        weight = torch.as_tensor(diffusion.loss_weight(self.target, self.schedule, t)).float()
+        with autocast():
+            prediction = self.network(x_t, t.float(), sample_cond(self.cache, rows, rng))
+        error = (prediction - target).square().mean((1, 2, 3))
         return {"loss": (weight * error).mean(), "error": error.detach().mean()}

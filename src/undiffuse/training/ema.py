@@ -1,4 +1,4 @@
-"""Averages of the weights over training, with a length that is a share of the run so far.
+"""Exponential moving averages of the weights over a fixed share of the training so far.
 
 Power-function profile of Karras et al. 2024 (arXiv 2312.02696, eq. 6 and appendix C.1):
     theta_ema(k) = beta_k theta_ema(k-1) + (1 - beta_k) theta(k),   beta_k = (1 - 1/k)^(gamma + 1)
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 
 @cache
-def gamma_of(length: float) -> float:
-    """The exponent whose average has relative standard deviation `length` (eq. 126 there).
+def gamma_from_length(length: float) -> float:
+    """The exponent of the profile whose relative standard deviation is `length` (eq. 126).
 
-    sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)); raises ValueError outside (0, 0.28).
+    sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)). Raises ValueError outside (0, 0.28).
     """
     if not 0.0 < length < 0.28:
         raise ValueError(f"EMA length {length} is not between 0 and 0.28")
@@ -25,7 +25,7 @@ def gamma_of(length: float) -> float:
 
 
 class PowerEma:
-    """Weight averages of several relative lengths, in float32."""
+    """Weight averages of several relative lengths."""
 
     def __init__(self, model: nn.Module, lengths: tuple[float, ...] = (0.05, 0.10)) -> None:
         self.lengths = lengths
@@ -35,14 +35,14 @@ class PowerEma:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Take the weights after step `step` (counted from 1) into the averages."""
+        """Update the averages with the weights after step `step`, counted from 1."""
         parameters = dict(model.named_parameters())
         for length, average in zip(self.lengths, self.averages, strict=True):
-            weight = 1.0 - (1.0 - 1.0 / step) ** (gamma_of(length) + 1.0)
+            weight = 1.0 - (1.0 - 1.0 / step) ** (gamma_from_length(length) + 1.0)
             torch._foreach_lerp_(list(average.values()), list(parameters.values()), weight)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Named tensors for a checkpoint: "ema.<length>.<parameter>"."""
+        """Named tensors for the checkpoint, "ema.<length>/<parameter>"."""
         return {
             f"ema.{length}/{name}": tensor
             for length, average in zip(self.lengths, self.averages, strict=True)

@@ -1,4 +1,4 @@
-"""How much of the machine a run uses: the network's work against the machine's own peak."""
+"""Model FLOPs utilization (MFU): the FLOP/s of training as a share of the machine's peak."""
 
 import time
 
@@ -6,16 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from undiffuse.training.precision import choose_dtype
+
 SIDE = 1024
-FORWARD_AND_BACKWARD = 3  # the backward pass has two products for each of the forward pass
+FORWARD_AND_BACKWARD = 3  # the backward pass has two matrix products for each of the forward pass
 
 
-def matrix_peak(seconds: float = 1.0) -> float:
-    """FLOP/s of bfloat16 products of 1024 x 1024, with as many threads as the run has.
+def peak_flops(seconds: float = 1.0) -> float:
+    """Measured peak FLOP/s of 1024 x 1024 matrix products in autocast's dtype.
 
-    The fastest product counts: what else the machine does at the time is no part of its peak.
+    The fastest product counts, so that other load on the machine does not lower the peak.
     """
-    left, right = torch.randn(2, SIDE, SIDE).bfloat16()
+    left, right = torch.randn(2, SIDE, SIDE).to(choose_dtype()[0])
     out = torch.empty_like(left)
     fastest = float("inf")
     end = time.perf_counter() + seconds
@@ -27,13 +29,13 @@ def matrix_peak(seconds: float = 1.0) -> float:
 
 @torch.no_grad()
 def forward_flops(network: nn.Module, *inputs: Tensor) -> float:
-    """FLOPs of one forward pass, for each row of the inputs: two for each multiplication."""
+    """FLOPs of a forward pass per row of the inputs; a multiply-add is two FLOPs."""
     counter = FlopCounterMode(display=False)
     with counter:
         network(*inputs)
     return counter.get_total_flops() / len(inputs[0])
 
 
-def share_of_peak(flops: float, pictures_a_second: float, peak: float) -> float:
-    """`flops`: of a picture's forward pass; `peak`: FLOP/s."""
-    return FORWARD_AND_BACKWARD * flops * pictures_a_second / peak
+def model_flops_utilization(flops: float, pictures_per_second: float, peak: float) -> float:
+    """`flops`: of one picture's forward pass; `peak`: FLOP/s."""
+    return FORWARD_AND_BACKWARD * flops * pictures_per_second / peak

@@ -1,0 +1,79 @@
+"""The options of a drawing, and the check of their values."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TypedDict
+
+from undiffuse import diffusion
+from undiffuse.config import STYLES, DrawConfig
+from undiffuse.diffusion.arrays import check_int, check_range, lookup
+from undiffuse.errors import UserError
+
+MAX_STEPS = 1000
+UNIFORM_SAMPLERS = ("blend", "previous")  # their steps are evenly spaced: 5%, 10%, ... picture
+
+
+class DrawOptions(TypedDict, total=False):
+    """Keyword arguments of `TextToImage.generate`. Options that are not given, or None, keep their
+    defaults.
+
+    first_index     index of the first picture; picture k of n has index first_index + k.
+    steps, sampler  how many denoising steps, and the name of a sampler in `diffusion.SAMPLERS`.
+    guidance        scale of classifier-free guidance; 1 is off.
+    style           emoji style, added to a prompt that names none; "" for none.
+    style_strength  how much more of the style the last steps get; 0 if no style is requested.
+    negative        text or sum whose vector is subtracted from the prompt's.
+    like            image files whose CLIP vectors are added to the prompt's.
+    start           image file to start from; `strength`, in (0, 1], is the noise level.
+    mask            image file: white parts of `start` are drawn, black parts keep their bytes.
+    gradient        scale of the CLIP gradient added to each x0; needs the extra [train].
+    """
+
+    first_index: int
+    steps: int | None
+    sampler: str | None
+    guidance: float | None
+    style: str | None
+    style_strength: float | None
+    negative: str | None
+    like: Sequence[str | Path]
+    start: str | Path | None
+    strength: float | None
+    mask: str | Path | None
+    gradient: float | None
+
+
+def resolve_config(
+    defaults: DrawConfig, options: DrawOptions, styles: tuple[str, ...] = STYLES
+) -> DrawConfig:
+    """`defaults`, overridden by the options that are given; the shift is 1 for `UNIFORM_SAMPLERS`.
+
+    UserError for an unknown option, or for a value that `check_config` refuses.
+    """
+    unknown = options.keys() - DrawOptions.__annotations__.keys()
+    if unknown:
+        names = ", ".join(DrawOptions.__annotations__)
+        raise UserError(f"option {min(unknown)!r} is unknown: choose from {names}")
+    settings = {field.name for field in fields(DrawConfig)}
+    given = {k: v for k, v in options.items() if k in settings and v is not None}
+    config = check_config(replace(defaults, **given), styles)  # type: ignore[arg-type]
+    return replace(config, shift=1.0) if config.sampler in UNIFORM_SAMPLERS else config
+
+
+def check_config(config: DrawConfig, styles: tuple[str, ...] = STYLES) -> DrawConfig:
+    """The configuration itself. UserError names a value that is out of range.
+
+    `styles`: those that the model knows.
+    """
+    lookup(diffusion.SAMPLERS, config.sampler, "sampler")
+    if config.style:
+        lookup(dict.fromkeys(styles), config.style, "style")
+    check_int("steps", config.steps, 1, MAX_STEPS + 1)
+    check_range("guidance", config.guidance, -100.0, 100.0)
+    check_range("style_strength", config.style_strength, 0.0, 10.0)
+    check_range("style_below", config.style_below, 0.0, 1.0)
+    check_range("band_high", config.band_high, 0.0, 1.0)
+    check_range("band_low", config.band_low, 0.0, config.band_high)
+    check_range("shift", config.shift, 0.01, 100.0)
+    return config

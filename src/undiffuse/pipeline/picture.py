@@ -1,0 +1,58 @@
+"""What a drawing returns: pictures with their records, and a preview after each step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from undiffuse.diffusion import Step
+from undiffuse.diffusion.arrays import Array, check_int
+from undiffuse.imaging.files import write_atomic
+from undiffuse.imaging.png import MAX_SCALE, Pixels, encode_png, image_grid, on_white, upscale
+
+if TYPE_CHECKING:
+    from undiffuse.pipeline.text_to_image import DrawPlan
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A drawn picture: bytes (H, W, 3 or 4), the record to draw it again, and notes."""
+
+    pixels: Pixels
+    record: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path, scale: int = 1) -> None:
+        """Write a PNG with the record, each pixel as scale x scale. UserError if that fails."""
+        check_int("scale", scale, 1, MAX_SCALE + 1)
+        write_atomic(Path(path), encode_png(upscale(self.pixels, scale), self.record))
+
+
+def save_grid(pictures: Sequence[Picture], path: Path, scale: int, columns: int = 0) -> None:
+    """Write one PNG with all pictures and their records; nearly square if `columns` is 0."""
+    grid = image_grid([upscale(picture.pixels, scale) for picture in pictures], columns=columns)
+    write_atomic(path, encode_png(grid, {"grid": [picture.record for picture in pictures]}))
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """The state of a drawing after one step: the `diffusion.Step`, and its arrays as pixels."""
+
+    step: Step
+    plan: "DrawPlan"
+    decode: Callable[[Array], Pixels]
+
+    def x_t(self, rows: slice = slice(None)) -> Pixels:
+        """The noisy picture after the step: bytes (B, H, W, 3), on white."""
+        return on_white(self.decode(self.step.x_t[rows]))
+
+    def x0(self, rows: slice = slice(None)) -> Pixels:
+        """The finished picture as predicted at this step: bytes (B, H, W, 3), on white."""
+        return on_white(self.decode(self.step.x0[rows]))
+
+    def pictures(self) -> list[Picture]:
+        """The pictures after this step. Those of the last step are the drawing."""
+        pixels, plan = self.decode(self.step.x_t), self.plan
+        if plan.init_image is not None:
+            pixels = plan.init_image.paste_unmasked(pixels)
+        return [Picture(*parts) for parts in zip(pixels, plan.records, plan.notes, strict=True)]

@@ -1,0 +1,104 @@
+"""The record in a PNG file: the settings, inputs and versions that draw the picture again."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from undiffuse.config import DrawConfig
+from undiffuse.errors import UserError
+from undiffuse.imaging.files import read_bytes
+from undiffuse.imaging.read import MAX_FILE
+from undiffuse.pipeline.options import DrawOptions
+from undiffuse.pipeline.prompt import Prompt
+
+# Key -> type. A record has every setting, and the options that were given.
+SETTINGS: dict[str, type] = {
+    "prompt": str, "style": str, "sampler": str, "steps": int, "seed": int, "index": int,
+    "guidance": float, "shift": float, "band": list, "style_strength": float, "style_below": float,
+}  # fmt: skip
+OPTIONS: dict[str, type] = {
+    "negative": str, "strength": float, "gradient": float, "start": str, "mask": str, "like": list,
+}  # fmt: skip
+
+
+def settings_record(prompt: Prompt, config: DrawConfig, seed: int, index: int) -> dict[str, Any]:
+    """The settings of one picture as plain data."""
+    return {
+        "prompt": prompt.prompt, "style": prompt.style, "text": prompt.text,
+        "style_strength": float(config.style_strength), "style_below": float(config.style_below),
+        "seed": int(seed), "index": int(index), "sampler": config.sampler,
+        "steps": int(config.steps), "guidance": float(config.guidance),
+        "band": [float(config.band_low), float(config.band_high)], "shift": float(config.shift),
+    }  # fmt: skip
+
+
+def options_record(options: DrawOptions, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """The options that were given, and the hash of each image file that they or the prompts name.
+
+    UserError for a file that can't be read.
+    """
+    given: dict[str, Any] = {**options}
+    record: dict[str, Any] = {
+        name: [str(path) for path in value] if kind is list else kind(value)
+        for name, kind in OPTIONS.items()
+        if (value := given.get(name))
+    }
+    paths = {term.text for prompt in prompts for term in prompt.terms if term.is_picture}
+    paths |= {record[name] for name in ("start", "mask") if name in record}
+    if paths:
+        record["files"] = {path: _file_hash(Path(path)) for path in sorted(paths)}
+    return record
+
+
+def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[str, Any]]:
+    """The configuration and the keyword arguments of `TextToImage.generate` in a record.
+
+    UserError, naming `path`, for a grid and for a value of another type than a record has.
+    """
+    if isinstance(record.get("grid"), list):
+        raise UserError(f"{path} is a grid of pictures: replay one of them")
+    options = {name: record[name] for name in OPTIONS if name in record}
+    for name, kind in (SETTINGS | {name: OPTIONS[name] for name in options}).items():
+        value = record.get(name)
+        items = value if isinstance(value, list) else []
+        if (
+            not isinstance(value, kind)
+            or (name == "band" and len(items) != 2)
+            or not all(isinstance(item, str if name == "like" else float) for item in items)
+        ):
+            raise UserError(f"{path} has a broken record: {name} is {value!r}")
+    config = DrawConfig(
+        sampler=record["sampler"], steps=record["steps"], guidance=record["guidance"],
+        band_low=record["band"][0], band_high=record["band"][1], shift=record["shift"],
+        style=record["style"], style_below=record["style_below"],
+    )  # fmt: skip
+    names = {"prompt": "prompt", "seed": "seed", "index": "first_index"}
+    options |= {argument: record[key] for key, argument in names.items()}
+    return config, options | {"style_strength": record["style_strength"]}
+
+
+def record_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """One line for each input, model, version or processor that differs between two records."""
+    before, after = (_flat(record) for record in (then, now))
+    return [
+        f"{name}: {_short(before.get(name))} then, {_short(value)} now"
+        for name, value in after.items()
+        if before.get(name) != value
+    ]
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    versions = record.get("versions")
+    names = ("text", "model", "codec", "processor", "files")
+    return {name: record.get(name) for name in names} | (
+        versions if isinstance(versions, dict) else {}
+    )
+
+
+def _short(value: object) -> str:
+    return "unknown" if value is None else ascii(value).strip("'")[:100]
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path, MAX_FILE)).hexdigest()[:16]

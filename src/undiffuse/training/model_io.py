@@ -1,0 +1,103 @@
+"""Weight files in torch: load modules from them, and export the averaged weights of a run."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from undiffuse.clip.model import Clip
+from undiffuse.clip.tokenizer import Tokenizer
+from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, from_dict, to_dict
+from undiffuse.errors import UserError
+from undiffuse.networks.codec import Codec
+from undiffuse.networks.denoiser import DenoiserNetwork
+from undiffuse.networks.lora import merge_lora
+from undiffuse.runtime.weights import Weights, read_weights, write_weights
+from undiffuse.training.loop import Run
+
+# Kind of weight file -> (module class, configuration class).
+MODEL_CLASSES: dict[str, tuple[Any, Any]] = {
+    "clip": (Clip, ClipConfig),
+    "codec": (Codec, CodecConfig),
+    "denoiser": (DenoiserNetwork, DenoiserConfig),
+}
+SHORT_EMA, LONG_EMA = 0.05, 0.10  # relative lengths, see training.ema
+
+
+def load_module(path: Path, kind: str) -> tuple[Any, Weights]:
+    """The torch module of a weight file, frozen, in float32 and eval mode, and the file's content.
+
+    Raises UserError when the file's tensors do not match its configuration.
+    """
+    weights = read_weights(path, kind)
+    module_class, config_class = MODEL_CLASSES[kind]
+    model: nn.Module = module_class(from_dict(config_class, weights.meta["config"]))
+    expected = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    found = {name: tensor.shape for name, tensor in weights.tensors.items()}
+    if expected != found:
+        name, shape = sorted(set(expected.items()) ^ set(found.items()))[0]
+        raise UserError(f"{path} does not match its own configuration: {name} {shape}")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.from_numpy(weights.tensors[name]))
+    return model.eval().requires_grad_(False), weights
+
+
+def load_tokenizer(weights: Weights) -> Tokenizer:
+    """The tokenizer in CLIP's weight file."""
+    return Tokenizer.from_json(weights.meta["tokenizer"], weights.meta["config"]["context"])
+
+
+def load_start_weights(
+    path: Path, kind: str, model: nn.Module, hashes: dict[str, str] | None = None
+) -> Weights:
+    """Copy the weights of a file into `model`; returns the file's content.
+
+    `hashes`: of the networks that the file's network must have been trained with, by kind. Raises
+    UserError for another configuration or other hashes.
+    """
+    source, weights = load_module(path, kind)
+    if to_dict(source.config) != to_dict(model.config):  # JSON turns tuples into lists
+        raise UserError(f"{path} has another configuration, {source.config}: use the same one")
+    for name, expected in (hashes or {}).items():
+        if weights.meta.get(name) != expected:
+            raise UserError(f"{path} was trained with another {name}: give --{name} that file")
+    with torch.no_grad():
+        for name, parameter in source.named_parameters():
+            model.get_parameter(name).copy_(parameter)
+    return weights
+
+
+def load_start_decoder(path: Path, model: Codec) -> str:
+    """Copy a codec's weights into `model` and freeze its encoder; returns the file's hash."""
+    weights = load_start_weights(path, "codec", model)
+    model.encoder.requires_grad_(False)
+    return weights.hash
+
+
+def ema_model(run: Run, length: float = SHORT_EMA) -> Any:
+    """A copy of the run's model with the weight average of a relative length, in eval mode."""
+    model = copy.deepcopy(run.model)
+    average = run.ema.averages[run.ema.lengths.index(length)]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(average[name])
+    return merge_lora(model).eval()
+
+
+def export_weights(run: Run, kind: str, length: float = SHORT_EMA, **meta: Any) -> str:
+    """Write the averaged weights to KIND.safetensors in the run's folder; returns the hash.
+
+    `meta` is added to the file's metadata.
+    """
+    model = ema_model(run, length)
+    tensors = {
+        name: parameter.detach().float().numpy()
+        for name, parameter in model.named_parameters()
+        if name != "log_word_scale"  # a parameter of the loss, not of CLIP
+    }
+    training = {"steps": run.step, "hours": run.seconds / 3600, "ema": length}
+    meta = {"kind": kind, "config": to_dict(model.config), **meta, "training": training}
+    return write_weights(run.folder / f"{kind}.safetensors", tensors, meta)
