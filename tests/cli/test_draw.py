@@ -128,6 +128,7 @@ def test_a_terminal_gets_a_progress_bar(run: Run, monkeypatch: pytest.MonkeyPatc
     assert out == ["cats-2.png"]
 
 
+@pytest.mark.slow
 def test_a_trace_shows_every_step(run: Run) -> None:
     for name, kind, frames in (
         ("t.png", "PNG", 1), ("t.gif", "GIF", 12), ("t.apng", "PNG", 12), ("t.WEBP", "WEBP", 12),

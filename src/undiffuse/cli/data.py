@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from undiffuse.cli.data_check import check
 from undiffuse.cli.options import PATH
 from undiffuse.cli.param_types import OUTPUT_FILE, OUTPUT_FOLDER
 from undiffuse.imaging.files import write_atomic
@@ -81,3 +82,6 @@ def words(data: Path, out: Path, dictionary: Path, tests: Path | None) -> None:
         write_atomic(tests, (json.dumps(held_out, indent=1) + "\n").encode())
         click.echo(tests)
     click.echo(out)
+
+
+command.add_command(check)

@@ -35,16 +35,15 @@ def open_parquet(file: BinaryIO) -> Any:
 
 def image_column(schema: Any) -> str:
     """The column that holds pictures as bytes, or as {bytes, path}; "" if none does."""
-    library = pyarrow()
+    types = pyarrow().types
 
-    def holds_bytes(kind: Any) -> bool:
-        if library.types.is_struct(kind):
-            return kind.get_field_index("bytes") >= 0
-        return bool(library.types.is_binary(kind) or library.types.is_large_binary(kind))
+    def is_picture(field: Any) -> bool:
+        if types.is_struct(field.type):
+            return field.type.get_field_index("bytes") >= 0
+        is_bytes = types.is_binary(field.type) or types.is_large_binary(field.type)
+        return is_bytes and plain(field.name) in COLUMNS["image"]
 
-    found = [field.name for field in schema if holds_bytes(field.type)]
-    usual = [name for name in found if plain(name) in COLUMNS["image"]]
-    return (usual or found or [""])[0]
+    return next((field.name for field in schema if is_picture(field)), "")
 
 
 def class_names(schema: Any) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from undiffuse.data.sources.file_names import captions_from_label
 from undiffuse.data.sources.item import SPLITS, Words, clean_text
 
 # Meaning -> names in order of preference; upper case, "-" and " " are taken as lower case and "_".
@@ -69,8 +70,10 @@ def read_words(
     names = numbered.get(name, ())
     if isinstance(label, int) and 0 <= label < len(names):
         label = names[label]
-    split = _text(first("split")[1])
-    return Words(captions, _text(label), _text(first("style")[1]), SPLITS.get(split.lower(), split))
+    label, split = _text(label), _text(first("split")[1])
+    if not captions and not column(list(record), "caption"):  # an empty caption stays empty
+        captions = captions_from_label(label)
+    return Words(captions, label, _text(first("style")[1]), SPLITS.get(split.lower(), split))
 
 
 def _of_name(name: Any, keywords: Any, tone: Any) -> list[str]:

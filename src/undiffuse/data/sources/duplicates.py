@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from PIL import Image
 from undiffuse.data.sources.fit import flatten
 
 HASH_BITS = 2  # of 64 that may differ between near duplicates
-COLOR = 6.0  # of 255: the mean difference in color that they may have
+COLOR = 12  # of 255: the difference in color that they may have, in any of 4x4 parts
 _GRAY = (128, 128, 128)
 _BANDS = ((0, 22), (22, 21), (43, 21))  # of two different bits, one band of three holds neither
 _BLOCK = 1024  # rows of a comparison at a time
@@ -41,7 +42,7 @@ def near_pairs(hashes: NDArray[np.uint64], colors: Pixels) -> list[tuple[int, in
     Enough pairs that near duplicates hang together, not each pair of a large group.
     """
     order = np.lexsort((*colors.T[::16], hashes))
-    same = [(a, b) for a, b in zip(order, order[1:], strict=False) if hashes[a] == hashes[b]]
+    same = [(a, b) for a, b in pairwise(order) if hashes[a] == hashes[b]]
     distinct, rows = np.unique(hashes, return_index=True)
     near = ((rows[a], rows[b]) for a, b in _close(distinct))
     pairs = {(int(min(pair)), int(max(pair))) for found in (same, near) for pair in found}
@@ -49,8 +50,8 @@ def near_pairs(hashes: NDArray[np.uint64], colors: Pixels) -> list[tuple[int, in
     return sorted(pair for pair, distance in distances.items() if distance <= COLOR)
 
 
-def _color_distance(colors: Pixels, one: int, other: int) -> float:
-    return float(np.abs(colors[one].astype(np.int16) - colors[other]).mean())
+def _color_distance(colors: Pixels, one: int, other: int) -> int:
+    return int(np.abs(colors[one].astype(np.int16) - colors[other]).max())
 
 
 def _close(hashes: NDArray[np.uint64]) -> Pairs:

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 
 from undiffuse.data.sources.item import SPLITS, clean_text
 
-_SIZE = re.compile(r"@\dx\b|\b\d+x\d+\b|\b\d+px\b")
+_SCALE = re.compile(r"@\dx\b")
+_SIZE = r"\d+x\d+|\d+px"
 _CAMEL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-Z][a-z])")
 _SPLIT = re.compile(r"[\s_\-.,;()\[\]{}@#~+]+")
 _NUMBER = re.compile(r"\d+")
 # 1f34e, u1f34e, DSC00123, n01440764, a checksum: a numeral with letters, no word.
-_CODE = re.compile(r"(?i)[a-z]?(?=[0-9a-f]*\d)[0-9a-f]{4,}|[a-z]{1,4}\d{3,}")
+_CODE = re.compile(rf"(?i){_SIZE}|[a-z]?(?=[0-9a-f]*\d)[0-9a-f]{{4,}}|[a-z]{{1,4}}\d{{3,}}")
 _NO_WORDS = frozenset({
     "img", "image", "dsc", "dscn", "pxl", "photo", "pic", "picture", "scan", "screenshot",
     "untitled", "file", "icon", "emoji",
@@ -32,7 +33,7 @@ def readable_name(name: str) -> str:
 def caption_from_name(name: str) -> str:
     """ "fruit/red_apple-02.png" -> "red apple"; "" for a name without words: "IMG_1234.jpg"."""
     stem = os.path.splitext(readable_name(name).rpartition("/")[2])[0]
-    spaced = _CAMEL.sub(" ", _SIZE.sub(" ", stem))
+    spaced = _CAMEL.sub(" ", _SCALE.sub(" ", stem))
     words = [w for w in _SPLIT.split(spaced) if w and not _is_code(w)]
     while words and (_NUMBER.fullmatch(words[-1]) or (words[-1] == "copy" and len(words) > 1)):
         words.pop()
@@ -50,6 +51,11 @@ def _is_code(word: str) -> bool:
 def has_words(text: str) -> bool:
     """Whether a label says something: "cat" does, "3" and "n01440764" don't."""
     return bool(caption_from_name(text.replace("/", " ")))
+
+
+def captions_from_label(label: str) -> list[str]:
+    """ "big_dog" -> ["big dog"]; none of a label without words."""
+    return [clean_text(label.replace("_", " "))] if has_words(label) else []
 
 
 class Folders:

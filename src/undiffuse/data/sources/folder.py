@@ -8,7 +8,7 @@ from random import Random
 
 from undiffuse.data.sources.columns import parse_object, read_words
 from undiffuse.data.sources.decode import ENDINGS, UNREADABLE
-from undiffuse.data.sources.file_names import Folders, caption_from_name
+from undiffuse.data.sources.file_names import Folders, caption_from_name, captions_from_label
 from undiffuse.data.sources.item import (
     MAX_TEXT,
     Entry,
@@ -21,6 +21,7 @@ from undiffuse.data.sources.item import (
 from undiffuse.data.sources.tree import Tree, read_file
 from undiffuse.imaging.read import MAX_FILE
 
+_PICTURES = (*ENDINGS, *UNREADABLE)
 _SIDE_FILES = (".txt", ".caption", ".json")  # beside name.png; the first that is there is read
 
 
@@ -38,18 +39,18 @@ class FolderReader:
     @cached_property
     def pictures(self) -> list[str]:
         """The paths of all pictures, those that can't be read among them."""
-        return [name for name in self.tree.names if ending(name) in ENDINGS | UNREADABLE]
+        return [name for name in self.tree.names if name.lower().endswith(_PICTURES)]
 
     @cached_property
     def _side_files(self) -> dict[str, str]:
         """The path without its ending -> the caption file, for pictures that have one."""
         found: dict[str, str] = {}
-        for name in self.tree.names:
-            if ending(name) in _SIDE_FILES:
-                root = os.path.splitext(name)[0]
-                other = found.setdefault(root, name)
-                found[root] = min(other, name, key=lambda n: _SIDE_FILES.index(ending(n)))
-        pictures = {os.path.splitext(name)[0] for name in self.pictures}
+        for kind in reversed(_SIDE_FILES):
+            named = (name for name in self.tree.names if name.lower().endswith(kind))
+            found |= {name[: -len(kind)]: name for name in named}
+        if not found:
+            return found
+        pictures = {name.rpartition(".")[0] for name in self.pictures}
         return {root: name for root, name in found.items() if root in pictures}
 
     @cached_property
@@ -92,8 +93,8 @@ class FolderReader:
     def _words(self, name: str) -> Words:
         if not self._side_files:
             caption = caption_from_name(name)
-            return Words([caption] if caption else [])
-        side = self._side_files.get(os.path.splitext(name)[0])
+            return Words([caption] if caption else captions_from_label(self._folders.label(name)))
+        side = self._side_files.get(name.rpartition(".")[0])
         if side is None:
             return Words([])
         text = decode_text(read_file(self.tree, side, MAX_TEXT))

@@ -8,8 +8,7 @@ from typing import Protocol
 
 from undiffuse.data.sources.arrow import parquet_dataset, saved_dataset
 from undiffuse.data.sources.decode import decode
-from undiffuse.data.sources.file_names import has_words
-from undiffuse.data.sources.folder import FolderReader, ending
+from undiffuse.data.sources.folder import FolderReader
 from undiffuse.data.sources.item import Entry, Item, Part, clean_text, default_split
 from undiffuse.data.sources.table import ENDINGS as TABLES
 from undiffuse.data.sources.table import TableReader, find_tables
@@ -18,6 +17,7 @@ from undiffuse.data.sources.webdataset import ARCHIVES, ShardReader, find_shards
 from undiffuse.errors import UserError
 
 MAX_NAMED = 1000  # bad samples that are kept by name
+MAX_REASON = 300  # characters
 FEW_BAD = 20  # so many are never too many
 BUFFER_BYTES = 512 << 20  # the most that waits in the shuffle buffer
 
@@ -82,16 +82,13 @@ class Source:
     def _item(self, entry: Entry) -> Item:
         data, words = entry.load()
         image = decode(data, self.side)
-        captions = words.captions
-        if not captions and has_words(words.label):
-            captions = [clean_text(words.label.replace("_", " "))]
         split = words.split or default_split(entry.key)
-        return Item(entry.key, image, captions, words.label, words.style, split, entry.origin)
+        return Item(entry.key, image, words.captions, words.label, words.style, split, entry.origin)
 
     def _leave_out(self, entry: Entry, error: Exception) -> None:
         self.bad_count += 1
         if len(self.bad) < MAX_NAMED:
-            reason = clean_text(str(error)) or type(error).__name__
+            reason = clean_text(str(error))[:MAX_REASON] or type(error).__name__
             self.bad.append((entry.origin, reason))
         if self.bad_count > max(FEW_BAD, self.max_bad_share * self.seen):
             raise UserError(
@@ -156,12 +153,12 @@ def _in_folder(path: Path) -> Reader:
         return saved
     tree = FolderTree(path)
     try:
-        endings = {ending(name) for name in tree.names}
+        names = tree.names
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
-    if endings & {".tar", ".tgz"} or any(name.endswith(".tar.gz") for name in tree.names):
+    if any(name.endswith(ARCHIVES) and name.count("/") < 2 for name in names):
         return ShardReader(find_shards(str(path)))
-    tables = [path / name for name in tree.names if ending(name) == ".parquet"]
+    tables = [path / name for name in names if name.endswith(".parquet")]
     if tables and (reader := parquet_dataset(path, tables)):
         return reader
     return _in_tree(tree, str(path))

@@ -6,7 +6,6 @@ of the package.
 """
 
 import atexit
-import base64
 import contextlib
 import os
 import re
@@ -15,7 +14,6 @@ import subprocess
 import sys
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from typing import IO
 
 MAX_BYTES = 16 << 20  # of a drawing, and of the PNG made of it
@@ -24,7 +22,7 @@ MAX_DEPTH, MAX_ELEMENTS = 100, 100_000
 SECONDS = 10  # for a drawing
 MEMORY = 2 << 30  # bytes of the child
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_RASTER = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,([A-Za-z0-9+/=\s]*)")
+_RASTER = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,[A-Za-z0-9+/=\s]*")
 _HEAD = struct.Struct(">II")
 
 
@@ -40,7 +38,7 @@ class Renderer:
         self._lock = threading.Lock()
 
     def __call__(self, svg: bytes, side: int) -> bytes:
-        """A PNG whose longer side has `side` pixels, or about the drawing's own size for 0.
+        """A PNG whose longer side has `side` pixels.
 
         ValueError with the reason when the drawing can't be rendered.
         """
@@ -135,32 +133,17 @@ class _Bounded(ET.TreeBuilder):
 
 def _is_inside(reference: str) -> bool:
     """Whether it is an element of the drawing, or an embedded picture."""
-    found = _RASTER.fullmatch(reference)
-    if found is None:
-        return reference.startswith("#")
-    with contextlib.suppress(ValueError):
-        return bool(base64.b64decode(found[1]))
-    return False
+    return reference.startswith("#") or bool(_RASTER.fullmatch(reference))
 
 
 def _draw(svg: bytes, side: int) -> bytes:
     """The PNG, or the reason why there is none."""
-    import resvg_py
-
-    text = sanitize(svg)
-    if not side:
-        root = ET.fromstring(text)
-        side = max(_own_side(root), default=256)
-    drawn = resvg_py.svg_to_bytes(svg_string=text, width=side, height=side)
+    try:
+        import resvg_py
+    except ImportError:
+        raise ValueError("SVG needs resvg-py: pip install 'undiffuse[train]'") from None
+    drawn = resvg_py.svg_to_bytes(svg_string=sanitize(svg), width=side, height=side)
     return bytes(drawn)
-
-
-def _own_side(root: ET.Element) -> Iterator[int]:
-    """The pixels that the drawing names as its own size, within 16 and 1024."""
-    box = re.split(r"[\s,]+", root.get("viewBox", "").strip())[2:4]
-    for length in box or (root.get("width", ""), root.get("height", "")):
-        if number := re.match(r"\d{1,6}(\.\d*)?", length):
-            yield round(min(max(float(number[0]), 16), 1024))
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:

@@ -52,9 +52,10 @@ def _lines(file: BinaryIO) -> Iterator[str]:
 
 
 def _json_rows(file: BinaryIO) -> Iterator[Row]:
-    whole = True
-    for number, line in enumerate(_lines(file), 1):
+    number, whole = 0, True
+    for line in _lines(file):
         starts, whole = whole, line.endswith(("\n", "\r"))
+        number += starts
         if not starts or not line.strip():
             continue
         try:

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,9 @@ def read_file(tree: Tree, name: str, most: int) -> bytes:
             data = file.read(most + 1)
     except FileNotFoundError:
         raise ValueError(f"there is no file {printable(name)}") from None
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except OSError as error:
+        raise ValueError(f"the file can't be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(f"the file can't be read: {error}") from None
     if len(data) > most:
         raise ValueError(f"the file has more than {most >> 10} KiB")

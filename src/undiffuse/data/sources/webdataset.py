@@ -8,7 +8,6 @@ import glob
 import gzip
 import itertools
 import os
-import posixpath
 import re
 import tarfile
 import zlib
@@ -22,12 +21,14 @@ from typing import Any, BinaryIO, cast
 
 from undiffuse.data.sources.columns import parse_object, read_words
 from undiffuse.data.sources.decode import ENDINGS
+from undiffuse.data.sources.file_names import captions_from_label
 from undiffuse.data.sources.folder import lines
 from undiffuse.data.sources.item import (
     MAX_TEXT,
     Entry,
     Part,
     Words,
+    clean_text,
     decode_text,
     failing,
     printable,
@@ -115,7 +116,9 @@ def _fsspec() -> Any:
 
 
 def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    if isinstance(error, ValueError) and str(error):
+        return str(error)
+    return getattr(error, "strerror", "") or f"{type(error).__name__}: {error}"
 
 
 def open_shard(address: str) -> tuple[BinaryIO, int]:
@@ -194,7 +197,8 @@ def _members(stream: _Forward) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
         while info := tar.next():
             if not 0 <= info.size < 1 << 40:
                 raise ValueError(f"a member declares {info.size} bytes")
-            if (cut := _CUT.fullmatch(info.name)) and not info.isdir() and not is_hidden(info.name):
+            name = info.name.removeprefix("./")
+            if (cut := _CUT.fullmatch(name)) and not info.isdir() and not is_hidden(name):
                 yield cut[1], _SLOTS.get(cut[2].lower(), ""), info
             tar.members = []  # type: ignore[attr-defined]  # or it grows with the archive
     if stream.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a damaged header for the end
@@ -205,11 +209,7 @@ def _take(files: Files, slot: str, info: tarfile.TarInfo, stream: _Forward) -> s
     """Read a member that is wanted; returns what is wrong with it."""
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.issparse():
         return "a member is a link or a device, not a file"
-    if (
-        not info.name.isprintable()
-        or info.name.startswith(("/", "\\"))
-        or ".." in info.name.split("/")
-    ):
+    if not info.name.isprintable() or info.name.startswith("/") or ".." in info.name.split("/"):
         return "a member's name is no plain relative path"
     if not slot:
         return ""
@@ -242,9 +242,10 @@ class ShardReader:
         return part.share(self._samples(shards))
 
     def _samples(self, shards: list[str]) -> Iterator[Entry]:
-        root = posixpath.commonpath([posixpath.dirname(shard) for shard in self.shards])
+        # Of letters, not of folders: "//" in an address is part of it.
+        root = os.path.commonprefix(self.shards).rpartition("/")[0]  # noqa: RUF071
         for number, shard in enumerate(shards):
-            name = printable(_stem(shard[len(root) :].lstrip("/") if root else shard))
+            name = printable(_stem(shard[len(root) :].lstrip("/")))
             seen, at = set[str](), 0
             try:
                 raw, size = open_shard(shard)
@@ -279,5 +280,7 @@ def _load(files: Files) -> tuple[bytes, Words]:
     if "text" in files:
         words = words._replace(captions=lines(decode_text(files["text"])) or words.captions)
     if "class" in files:
-        words = words._replace(label=decode_text(files["class"]).strip() or words.label)
+        label = clean_text(decode_text(files["class"])) or words.label
+        said = words.captions or ([] if "text" in files else captions_from_label(label))
+        words = words._replace(label=label, captions=said)
     return files["picture"], words
