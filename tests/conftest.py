@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from undiffuse.cli.main import main
 from undiffuse.clip.tokenizer import END, END_OF_WORD, START, Tokenizer, bytes_to_unicode
@@ -25,7 +25,7 @@ CODEC = CodecConfig(widths=(8, 16, 16))
 LATENT = DenoiserConfig(width=48, depth=2, heads=2)
 
 # `pytest tests/cli/test_hostile.py --hypothesis-profile=hostile` makes 2,000 calls.
-settings.register_profile("hostile", max_examples=2000)
+settings.register_profile("hostile", max_examples=2000, phases=[Phase.generate])
 
 # Threads that wait for each other sleep: other processes on the machine may need the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

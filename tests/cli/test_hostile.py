@@ -218,6 +218,15 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     return {name: state for name, state in found.items() if not any(c in name for c in caches)}
 
 
+def test_every_whole_number_has_bounds() -> None:
+    for path, command in COMMANDS.items():
+        for param in command.params:
+            if isinstance(param.type, click.types.IntParamType):
+                kind = param.type
+                assert isinstance(kind, click.IntRange), (path, param.name)
+                assert None not in (kind.min, kind.max), (path, param.name)
+
+
 NUMBERS = count()
 
 

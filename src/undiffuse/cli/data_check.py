@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from undiffuse.cli.param_types import OUTPUT_FILE
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("data")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="PNG file for a contact sheet.")
+@click.option("-o", "--out", type=OUTPUT_FILE, help="PNG file for a contact sheet.")
 @click.option("--overwrite", is_flag=True, help="Replace the contact sheet if there is one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     "--fit", type=click.Choice(["pad", "crop"]), default="pad", show_default=True,
     help="How a picture that is not square becomes so.",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), help="Read this many samples at most.")
+@click.option("--limit", type=click.IntRange(1, 10**9), help="Read this many samples at most.")
 def check(
     data: str, out: Path | None, overwrite: bool, as_json: bool, size: int,
     fit: Literal["pad", "crop"], limit: int | None,

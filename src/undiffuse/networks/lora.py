@@ -33,8 +33,15 @@ def add_lora(model: nn.Module, rank: int) -> list[nn.Parameter]:
 
 
 def merge_lora(model: nn.Module) -> nn.Module:
-    """Folds each update into its matrix, in place: the model has its original structure again."""
-    for module in list(model.modules()):
-        if nn.utils.parametrize.is_parametrized(module, "weight"):
-            nn.utils.parametrize.remove_parametrizations(module, "weight")
+    """Folds each update into its matrix, in place: the model has its original structure again.
+
+    The linear layers are replaced, because a copy of a parametrized module shares its class.
+    """
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear) and nn.utils.parametrize.is_parametrized(child):
+                merged = nn.Linear(child.in_features, child.out_features, child.bias is not None)
+                merged.weight = nn.Parameter(child.weight.detach().clone())
+                merged.bias = child.bias
+                setattr(parent, name, merged)
     return model

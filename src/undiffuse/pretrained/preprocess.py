@@ -91,7 +91,7 @@ def read_preprocess(folder: Path, config_path: Path, side: int) -> tuple[Preproc
 def _from_hf(values: dict[str, Any], side: int) -> Preprocess:
     check_supported(values, HF_SUPPORTED)
     size, square = values["size"], {"height": side, "width": side}
-    size = {"shortest_edge": size} if isinstance(size, int) else size
+    size = size if isinstance(size, dict) else {"shortest_edge": size}
     if size != square:
         check_supported(values, {"do_center_crop": (True,), "crop_size": (side, square)})
         if size.keys() != {"shortest_edge"}:

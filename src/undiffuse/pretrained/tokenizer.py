@@ -60,7 +60,7 @@ def read_tokenizer(folder: Path, config: Any) -> tuple[PretrainedTokenizer, list
             vocabulary, merges = BPE.read_file(*map(str, files))
         if not {first + second for first, second in merges} <= vocabulary.keys():
             raise ValueError("its vocabulary lacks a token that its merges make")
-        tokenizer = CLIPTokenizer(vocabulary, merges)  # type: ignore[arg-type]
+        tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges)  # type: ignore[arg-type]
         backend = tokenizer.backend_tokenizer
         backend.encode_special_tokens = True  # "<|endoftext|>" in a text does not end it
         ids, highest = backend.encode("").ids, max(backend.get_vocab().values())

@@ -188,5 +188,5 @@ def denoiser_stage(
 
 def _trained_before(weights: Any) -> dict[str, Any]:
     """`Run`'s start_step and seconds, when it starts from these weights."""
-    done = weights.meta["training"] if weights else {"steps": 0, "hours": 0.0}
+    done = {"steps": 0, "hours": 0.0} | (weights.meta.get("training", {}) if weights else {})
     return {"start_step": done["steps"], "seconds": done["hours"] * 3600}

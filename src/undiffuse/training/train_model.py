@@ -45,7 +45,8 @@ from undiffuse.training.stages import (
 from undiffuse.training.throughput import peak_flops
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
-COMPILE_ABOVE = 900.0  # seconds of a stage: shorter ones do not earn torch.compile's minute back
+# torch.compile takes a minute or more: stages below this many seconds, or steps, do without.
+COMPILE_ABOVE, COMPILE_STEPS = 900.0, 500
 FINETUNE_RATE, SCRATCH_RATE = 3e-4, 1e-3
 STEPS = {"clip": 2300, "codec": 3600, "denoiser": 12000, "decoder": 1200}  # without a time limit
 BATCHES = {"clip": 256, "codec": 64, "denoiser": 128, "decoder": 48}
@@ -160,9 +161,10 @@ def _run_stage(
             shutil.copyfile(source, out / source.name)
     limit = plan.time_limit(name)
     batch = min(BATCHES[name], max(32, len(trained.records)))
+    steps = plan.steps.get(name) or (options.steps or {}).get(name, STEPS[name])
+    compiled = limit.seconds > COMPILE_ABOVE if limit else steps >= COMPILE_STEPS
     stage_options = StageOptions(
-        out / "runs" / name, plan.steps.get(name) or (options.steps or {}).get(name, STEPS[name]),
-        batch, compiled=limit is None or limit.seconds > COMPILE_ABOVE, threads=options.threads,
+        out / "runs" / name, steps, batch, compiled=compiled, threads=options.threads
     )  # fmt: skip
     say(f"stage {name}" + (f": {limit.seconds / 60:.1f} minutes" if limit else ""))
     stage = _build_stage(name, plan, options, pictures, stage_options, say)
@@ -187,7 +189,8 @@ def _build_stage(
     if name == "codec":
         return codec_stage(pictures, _config(plan, options, "codec"), stage)
     if name == "decoder":
-        count = min(8192, 32 * len(trained.records))
+        # No more than a short stage uses, because sampling takes minutes itself.
+        count = min(4096, 16 * len(trained.records), max(64, stage.steps * stage.batch))
         sampled = sample_latents(trained, out, out / "cache", count, say)
         start = _keep(out / "codec.safetensors", stage.out / "start.safetensors")
         config = _config(plan, options, "codec")

@@ -209,7 +209,8 @@ def _take(files: Files, slot: str, info: tarfile.TarInfo, stream: _Forward) -> s
     """Read a member that is wanted; returns what is wrong with it."""
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.issparse():
         return "a member is a link or a device, not a file"
-    if not info.name.isprintable() or info.name.startswith("/") or ".." in info.name.split("/"):
+    absolute = info.name.startswith(("/", "\\"))
+    if not info.name.isprintable() or absolute or ".." in info.name.split("/"):
         return "a member's name is no plain relative path"
     if not slot:
         return ""
