@@ -20,7 +20,7 @@ FLOORS = (
     ("data", "runtime"),
     ("pretrained", "training", "evaluation", "explore"),
     ("pipeline",),
-    ("lab",),
+    ("lab", "bulk"),
     ("cli",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

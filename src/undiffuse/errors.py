@@ -12,6 +12,8 @@ EXTRAS = {
     "pyarrow": "data",
     "transformers": "pretrained",
     "all_minilm_l6_v2": "words",
+    "ray": "bulk",
+    "usearch": "search",
 }
 
 

@@ -11,6 +11,7 @@ import click
 import pytest
 
 import undiffuse
+from tests.cli.tree import COMMANDS
 from tests.conftest import Run
 from undiffuse.cli import draw
 from undiffuse.cli.main import MAX_MESSAGE
@@ -173,3 +174,12 @@ def test_a_number_that_is_not_finite_is_refused(value: str) -> None:
     assert FiniteFloat(0, 1).convert("0.5", None, None) == 0.5
     with pytest.raises(click.BadParameter):
         FiniteFloat(0, 1).convert(value, None, None)
+
+
+def test_every_whole_number_has_bounds() -> None:
+    for path, command in COMMANDS.items():
+        for param in command.params:
+            if isinstance(param.type, click.types.IntParamType):
+                kind = param.type
+                assert isinstance(kind, click.IntRange), (path, param.name)
+                assert None not in (kind.min, kind.max), (path, param.name)

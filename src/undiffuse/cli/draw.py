@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from undiffuse.cli.bulk import prompts_options, take_prompts
 from undiffuse.cli.options import MODEL, OVERWRITE, PATH, SEED, THREADS
 from undiffuse.cli.output_paths import check_output_path, picture_paths
 from undiffuse.cli.param_types import same_file_key
@@ -24,7 +25,7 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="PROMPT")
+@click.argument("words", nargs=-1, metavar="PROMPT")
 @click.option("-n", "count", type=click.IntRange(1, 1000), default=1, help="Pictures to draw.")
 @SEED
 @click.option("--steps", type=click.IntRange(1, 1000), default=DEFAULTS.steps)
@@ -99,10 +100,24 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
     is_flag=True,
     help="Print a line of JSON for each file: path, kind, prompt, seed, index, notes and record.",
 )
+@prompts_options
 @MODEL
 @THREADS
-def command(
-    words: tuple[str, ...],
+def command(words: tuple[str, ...], **options: Any) -> None:
+    """Draw PROMPT and print the path of each file. An empty PROMPT ("") draws a random picture.
+
+    PROMPT may be a sum of texts and images: "man + 0.8 hat - beard", "cat + hat.png",
+    '2*"rock - paper" + hand'. With --prompts FILE, every prompt of a file is drawn instead.
+    """
+    if take_prompts(words, options):
+        return
+    if not words:
+        raise click.UsageError("Missing argument 'PROMPT'.")
+    draw(" ".join(words), **options)
+
+
+def draw(
+    prompt: str,
     count: int,
     out: Path | None,
     overwrite: bool,
@@ -114,12 +129,7 @@ def command(
     threads: int,
     **options: Any,
 ) -> None:
-    """Draw PROMPT and print the path of each file. An empty PROMPT ("") draws a random picture.
-
-    PROMPT may be a sum of texts and images: "man + 0.8 hat - beard", "cat + hat.png",
-    '2*"rock - paper" + hand'.
-    """
-    prompt = " ".join(words)
+    """Draw the pictures of one prompt and write the files that the options ask for."""
     paths = picture_paths(prompt, count, out, grid=grid, overwrite=overwrite)
     trace = None
     if trace_path is not None:

@@ -16,6 +16,7 @@ from undiffuse.errors import UserError
 if TYPE_CHECKING:
     from undiffuse.explore.index import Hit, ImageIndex
     from undiffuse.explore.space import Space
+    from undiffuse.explore.vectors import VectorFolder
 
 COUNT = click.option("-n", "count", type=click.IntRange(1, 1000), default=10)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -88,20 +89,26 @@ def search(
             raise UserError("search needs a query and a folder: undiffuse search QUERY FOLDER")
         query, folder = "", Path(query)
     from undiffuse.explore.expression import Term, parse_expression, weighted_sum
+    from undiffuse.explore.vectors import is_vectors
 
+    stored = is_vectors(folder)
+    if stored and sheet is not None:
+        raise UserError(f"--sheet needs images, and {folder} holds vectors: leave it out")
     terms = parse_expression(query) if query.strip() else []
     terms += [Term(1.0, str(like), True)] if like is not None else []
     if not terms:
         raise UserError("the query is empty: give words, or --like IMAGE")
     vector = weighted_sum(terms, space.encode_term)
-    hits = read_index(space, folder, index_path).search(vector, count)
+    hits = open_index(space, folder, index_path).search(vector, count)
     if sheet is not None:
         write_sheet(sheet, folder, hits)
     if as_json:
         click.echo(json.dumps([vars(hit) for hit in hits], indent=2))
         return
     for hit in hits:
-        click.echo(f"{hit.cosine:6.3f}  {click.format_filename(folder / hit.path)}")
+        click.echo(
+            f"{hit.cosine:6.3f}  {click.format_filename(hit.path if stored else folder / hit.path)}"
+        )
 
 
 @click.command()
@@ -191,7 +198,7 @@ def nearest(
         {"word": word.text, "cosine": word.cosine, "margin": word.cosine - following.cosine}
         for word, following in pairwise(words)
     ]
-    hits = read_index(space, folder, index_path).search(vector, count) if folder else []
+    hits = open_index(space, folder, index_path).search(vector, count) if folder else []
     if as_json:
         click.echo(json.dumps({"words": rows, "pictures": [vars(hit) for hit in hits]}, indent=2))
         return
@@ -223,6 +230,17 @@ def map_command(
     index = read_index(space, folder, index_path)
     write_atomic(out, map_page(folder, index, space, arrows, f"map of {folder.name}"))
     click.echo(out)
+
+
+def open_index(space: "Space", folder: Path, path: Path | None) -> "ImageIndex | VectorFolder":
+    """The vectors that `undiffuse embed` wrote to FOLDER, or else the index of its images."""
+    from undiffuse.explore.vectors import is_vectors, open_vectors
+
+    if is_vectors(folder):
+        return open_vectors(
+            folder, model=space.encoder.hash, say=lambda line: click.echo(line, err=True)
+        )
+    return read_index(space, folder, path)
 
 
 def read_index(space: "Space", folder: Path, path: Path | None) -> "ImageIndex":

@@ -20,6 +20,7 @@ COMMANDS = {
     "data": ("undiffuse.cli.data", "Build data sets."),
     "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),
     "lab": ("undiffuse.cli.lab", "Try the lesson's claims as experiments; writes one page."),
+    "embed": ("undiffuse.cli.embed", "Embed a whole data set by CLIP, on many cores or machines."),
     "search": ("undiffuse.cli.explore:search", "Find pictures in a folder by words or a picture."),
     "classify": ("undiffuse.cli.explore:classify", "Which of some labels fits a picture."),
     "similarity": ("undiffuse.cli.explore:similarity", "The cosine of two words or pictures."),

@@ -228,20 +228,21 @@ def denoiser(
     """Train the denoiser with a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
     from undiffuse.config import PRESETS
     from undiffuse.data.picture_set import PictureSet
+    from undiffuse.networks.denoiser import DenoiserNetwork
     from undiffuse.training.latent_cache import FrozenModels, TextEmbedder
-    from undiffuse.training.model_io import load_module
+    from undiffuse.training.model_io import load_start_weights
     from undiffuse.training.stages import StageOptions, denoiser_stage
 
+    config = replace(PRESETS["denoiser"]["denoiser"], target=target)
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", report_bad_sample)
     frozen = FrozenModels.load(clip_path, codec_path)
     judge = TextEmbedder.load(judge_path) if judge_path else None
-    if start_weights:
-        load_module(start_weights, "denoiser")  # a bad file is refused before the long work
+    if start_weights:  # a file that does not fit is refused before the long work
+        load_start_weights(start_weights, "denoiser", DenoiserNetwork(config), frozen.hashes)
     cache = frozen.cache(pictures, out.parent / "cache", say)
     run_stage(
         denoiser_stage(
-            pictures, frozen, cache, replace(PRESETS["denoiser"]["denoiser"], target=target),
-            StageOptions(out, steps, batch, compiled, threads), learning_rate, noise_level_mean,
-            judge, start_weights,
+            pictures, frozen, cache, config, StageOptions(out, steps, batch, compiled, threads),
+            learning_rate, noise_level_mean, judge, start_weights,
         )
     )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Bulk work: whole data sets embedded or drawn, part by part, in one process or on Ray."""
