@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ def at_import(tree: ast.Module) -> ast.Module:
     return outer
 
 
+@cache
 def rooms(path: Path) -> tuple[str, set[str]]:
     """The file's room, and those that it imports from."""
     own = path.relative_to(SOURCE).parts[0].removesuffix(".py")

@@ -18,6 +18,8 @@ from undiffuse.bulk.prompts import PromptRow, read_prompts
 from undiffuse.data.sources import open_source
 from undiffuse.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("fsspec")
 
 PLAIN = ("--workers", "0", "--steps", "2")

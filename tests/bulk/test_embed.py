@@ -24,6 +24,8 @@ from undiffuse.imaging.read import read_image
 from undiffuse.imaging.storage import StorageFolder
 from undiffuse.runtime.networks import ClipEncoder
 
+pytestmark = pytest.mark.slow
+
 parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("fsspec")
 

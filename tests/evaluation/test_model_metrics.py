@@ -25,6 +25,8 @@ from undiffuse.evaluation.model_metrics import (
 from undiffuse.evaluation.protocols import ImageGenerator, Pictures
 from undiffuse.evaluation.statistics import Metric
 
+pytestmark = pytest.mark.slow
+
 TOP1, TOP5 = (f"top-{k} accuracy (R-precision@{k})" for k in (1, 5))
 
 

@@ -18,6 +18,8 @@ from tests.conftest import Run
 from undiffuse.diffusion import SAMPLERS, register_sampler
 from undiffuse.explore.space import caption_words
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

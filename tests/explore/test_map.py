@@ -15,6 +15,8 @@ from undiffuse.errors import UserError
 from undiffuse.explore.map import center, layout, nearest_rows, project
 from undiffuse.explore.space import caption_words
 
+pytestmark = pytest.mark.slow
+
 
 def clusters(count: int = 3, each: int = 30) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)

@@ -19,6 +19,8 @@ from undiffuse.imaging.storage import StorageFolder
 arrow = pytest.importorskip("pyarrow")
 import pyarrow.parquet as parquet  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("fsspec")
 DIM, PARTS, EACH = 24, 3, 1500  # more than a row group to a part
 

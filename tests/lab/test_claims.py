@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 
 from undiffuse.evaluation.statistics import Metric
@@ -18,6 +19,8 @@ from undiffuse.lab.toy_data import (
     patchify,
     unpatchify,
 )
+
+pytestmark = pytest.mark.slow
 
 
 def metric(low: float, high: float, name: str = "name") -> Metric:

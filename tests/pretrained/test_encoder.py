@@ -20,6 +20,8 @@ from tests.pretrained.pretrained_files import (  # noqa: E402
 )
 from undiffuse.pretrained.encoder import PretrainedClip  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["a red apple", "", "the cat's 12 hats ½ ²!!", "naïve café 日本 " * 9]
 SHAPES: list[tuple[dict[str, Any], dict[str, Any], int]] = [
     ({}, {}, 24),

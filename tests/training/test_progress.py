@@ -14,6 +14,8 @@ from undiffuse.cli.progress import stop_on_signal, train_with_progress
 from undiffuse.training import diagnostics
 from undiffuse.training.loop import Run
 
+pytestmark = pytest.mark.slow
+
 EAGER = ["--eager", "--threads", "1"]
 
 
