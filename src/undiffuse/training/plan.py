@@ -1,6 +1,7 @@
 """What `undiffuse train DATA` trains: model presets, stages, and a share of the time for each."""
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -110,6 +111,14 @@ class Plan:
         self.done.append(stage)
         self.write(folder)
 
+    def time_left(self) -> float:
+        """Seconds until the export must begin; infinity without a limit."""
+        return (
+            math.inf
+            if self.minutes is None
+            else (self.minutes * 60 - self.elapsed() - EXPORT_SECONDS)
+        )
+
     def time_limit(self, stage: str) -> "TimeLimit | None":
         """The stage's share of the time that is left; None without a limit, or with fixed steps.
 
@@ -119,7 +128,7 @@ class Plan:
             return None
         names = list(self.shares)
         rest = sum(self.shares[name] for name in names[names.index(stage) :])
-        left = self.minutes * 60 - self.elapsed() - EXPORT_SECONDS
+        left = self.time_left()
         if left <= 0:
             raise UserError(f"{self.minutes:g} minutes are too short on this machine: give more, "
                             "or a smaller --preset")  # fmt: skip

@@ -51,6 +51,7 @@ FINETUNE_RATE, SCRATCH_RATE = 3e-4, 1e-3
 STEPS = {"clip": 2300, "codec": 3600, "denoiser": 12000, "decoder": 1200}  # without a time limit
 BATCHES = {"clip": 256, "codec": 64, "denoiser": 128, "decoder": 48}
 KINDS = {"clip": "clip", "codec": "codec", "denoiser": "denoiser", "decoder": "codec"}
+DECODER_SECONDS = 60.0  # below this, fine-tuning the decoder is skipped
 TrainStage = Callable[[Stage, TimeLimit | None], None]
 Say = Callable[[str], None]
 
@@ -96,7 +97,9 @@ def train_model(options: TrainOptions, train: TrainStage, say: Say) -> Path:
     plan.write(options.out)  # not before: data that cannot be used leaves no plan behind
     say(f"{len(pictures.records)} images, {len(train_rows(pictures).records)} to train on")
     for name in plan.shares:
-        if not plan.is_done(name):
+        if name == "decoder" and name not in plan.steps and plan.time_left() < DECODER_SECONDS:
+            say("no time is left for decoder fine-tuning: the codec stays as it is")
+        elif not plan.is_done(name):
             _run_stage(name, plan, options, pictures, train, say)
             plan.finish(name, options.out)
     export_onnx(options.out, options.out)
