@@ -20,9 +20,9 @@ from undiffuse.data.composites import (
     shows_head,
     with_article,
 )
-from undiffuse.data.picture_set import composite_on_white
 from undiffuse.data.shards import Sample
 from undiffuse.errors import UserError
+from undiffuse.imaging.png import composite_on_white
 
 MADE = list(make_composites(originals(), 300))
 BY_KEY = {sample.key: sample for sample in originals()}

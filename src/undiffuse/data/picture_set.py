@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from undiffuse.data.captions import CaptionMatcher, content_words
 from undiffuse.data.shards import Sample, find_shards, read_shards
 from undiffuse.errors import UserError
+from undiffuse.imaging.png import composite_on_white
 
 Bytes = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -21,12 +22,6 @@ Rows = NDArray[np.int64]
 RECORD_FIELDS = {"keywords": list} | dict.fromkeys(
     ("name", "family", "group", "subgroup", "tone", "concept", "colour", "split"), str
 )
-
-
-def composite_on_white(rgba: Bytes) -> Bytes:
-    """`(..., 4)` with straight alpha -> `(..., 3)` on a white background."""
-    color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
-    return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def to_rgb_chw(rgba: Bytes) -> Bytes:

@@ -50,9 +50,12 @@ def unpremultiply(pixels: Pixels) -> Pixels:
 
 def on_white(pixels: Pixels) -> Pixels:
     """(..., 4) bytes with straight alpha -> (..., 3) on white; others stay unchanged."""
-    if pixels.shape[-1] != 4:
-        return pixels
-    color, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
+    return composite_on_white(pixels) if pixels.shape[-1] == 4 else pixels
+
+
+def composite_on_white(rgba: Pixels) -> Pixels:
+    """(..., 4) bytes with straight alpha -> (..., 3) on a white background."""
+    color, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
     return ((color * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
