@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undiffuse.cli.deprecated import RenamedOption
+from undiffuse.cli.evaluate_shapes import command as shapes
 from undiffuse.cli.image_generator import ModelGenerator
 from undiffuse.cli.options import MODEL, PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FILE
@@ -89,6 +90,9 @@ def judged(command: Callable[..., None]) -> Callable[..., None]:
 @click.group()
 def command() -> None:
     """Evaluate a model or a CLIP, with confidence intervals and the values of real pictures."""
+
+
+command.add_command(shapes)
 
 
 @command.command()

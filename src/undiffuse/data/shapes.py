@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from undiffuse.data.shards import Sample
+from undiffuse.data.split import HELD_OUT_PAIR, TRAIN
 
 SIDE = 64  # pixels
 # No two on one line through white, or the soft edge of one object has the color of another.
@@ -158,11 +159,20 @@ def scene_at(index: int, seed: int) -> Scene:
     return random_scene(np.random.Generator(np.random.Philox(key=seed << 64 | index)))
 
 
+def is_held_out(scene: Scene) -> bool:
+    """Whether an object has a held-out pair of color and shape: one shape of each color, one color
+    of each shape.
+    """
+    held_out = {(color, SHAPES[(3 * i + 1) % 8]) for i, color in enumerate(COLORS)}
+    return any((each.color, each.shape) in held_out for each in scene.objects)
+
+
 def shapes_samples(count: int, seed: int) -> Iterator[Sample]:
     """The first `count` samples of this seed. Each depends only on (seed, index)."""
     for index in range(count):
         scene = scene_at(index, seed)
-        record = {"caption": scene_caption(scene), "scene": asdict(scene)}
+        split = HELD_OUT_PAIR if is_held_out(scene) else TRAIN
+        record = {"caption": scene_caption(scene), "scene": asdict(scene), "split": split}
         yield Sample(f"shapes-{seed}-{index:07d}", draw_scene(scene), record)
 
 
