@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from undiffuse.data.shards import Sample, find_shards, read_shards
 from undiffuse.errors import UserError
 from undiffuse.imaging.png import composite_on_white
 
+MAX_NAME_WORDS = 16  # a longer caption has no pairs
 Bytes = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 # Field -> type. `concept`: what is shown, without skin tone; `family`: the style.
@@ -146,11 +148,19 @@ def difference_pairs(pictures: PictureSet) -> list[tuple[int, int, str]]:
             by_style.setdefault((record["family"], record["tone"]), {})[words] = row
     pairs = []
     for rows in by_style.values():
+        order = {words: place for place, words in enumerate(rows)}
         for words, row in rows.items():
             name = content_words(pictures.records[row]["name"])
-            for less, other in rows.items():
-                if less < words and less and len(words) - len(less) <= 2:
-                    pairs.append((other, row, " ".join(word for word in name if word not in less)))
+            # Looked up and not compared with every other name: there may be a million.
+            fewer = {
+                words.difference(gone)
+                for n in (1, 2)
+                for gone in combinations(words if len(words) <= MAX_NAME_WORDS else (), n)
+            }
+            for less in sorted(fewer & order.keys(), key=order.__getitem__):
+                if less:
+                    added = " ".join(word for word in name if word not in less)
+                    pairs.append((rows[less], row, added))
     return pairs
 
 
