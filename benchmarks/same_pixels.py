@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 import undiffuse
+from undiffuse.pipeline.options import DrawOptions
 
 DOCS = Path(__file__).parents[1] / "docs"
 PROMPTS = (
@@ -30,6 +31,7 @@ PROMPTS = (
     "man + 0.8*hat - beard", "woman police officer - woman + man", "house in noto style", "sun",
     "an orange cat, fluent style", "zebra - stripes", 'say "a - b"', "🍎", "teh dogg", "x" * 300,
 )  # fmt: skip
+UNKNOWN = ("teh dogg", 'say "a - b"')  # drawn literally: a lexicon reads them as something else
 SAMPLERS = ("blend", "ddpm", "ddim", "euler", "heun", "dpmpp_2m")
 STYLES = (None, "", "noto", "twemoji", "fluent", "flat", "emojione", "blob")
 SIZE, GAP = 64, 4  # pixels of a drawing, and between the pictures of a grid
@@ -43,6 +45,8 @@ def random_options(rng: random.Random) -> dict[str, Any]:
         "sampler": rng.choice(SAMPLERS), "guidance": rng.choice((1.0, 2.5, 4.0, 7.0, -1.0)),
         "style": rng.choice(STYLES), "style_strength": rng.choice((None, 0.0, 2.0)),
     }  # fmt: skip
+    if options["prompt"] in UNKNOWN and "literal" in DrawOptions.__annotations__:
+        options["literal"] = True
     if rng.random() < 0.3:
         options["negative"] = rng.choice(("beard", "red", "hat - man"))
     if rng.random() < 0.2:

@@ -58,6 +58,13 @@ class DenoiserConfig:
     schedule: str = "linear"
     seed: int = 0
     embed: int = EMBED_DIM  # dimensions of the CLIP vector
+    text_tokens: int = 0  # states of the text's tokens that are read beside the CLIP vector
+    text_channels: int = 256  # of each: the text_width of CLIP
+
+    @property
+    def cond_size(self) -> int:
+        """Columns of `cond`: the CLIP vector, and behind it the states of the text's tokens."""
+        return self.embed + self.text_tokens * self.text_channels
 
 
 STYLES = ("noto", "twemoji", "fluent", "flat", "emojione", "blob")  # of the shipped model
@@ -83,9 +90,10 @@ class DrawConfig:
     # 1 + style_strength. The style is decided late; at higher levels this costs content.
     style_strength: float = 1.5
     style_below: float = 0.6
+    freshness: float | None = None  # share of new noise at each step; None: as the sampler has it
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+STAGE_PRESETS: dict[str, dict[str, Any]] = {
     "clip": {"clip": ClipConfig()},
     "codec": {"codec": CodecConfig()},
     "denoiser": {"denoiser": DenoiserConfig()},
@@ -96,7 +104,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 Config = TypeVar("Config")
 # Settings that version 0.1 did not have, with the values that its files imply. They are not
 # written at these values, so that files and graphs of that version stay valid.
-IMPLIED = {"image_size": IMAGE_SIZE, "image_channels": 3, "patch": 2, "embed": EMBED_DIM}
+IMPLIED = {
+    "image_size": IMAGE_SIZE, "image_channels": 3, "patch": 2, "embed": EMBED_DIM,
+    "text_tokens": 0, "text_channels": 256,
+}  # fmt: skip
 
 
 def to_dict(config: Any) -> dict[str, Any]:

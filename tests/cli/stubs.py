@@ -3,19 +3,21 @@
 What commands parse, check and load stays real.
 """
 
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from undiffuse.config import PRESETS
+from undiffuse.config import STAGE_PRESETS
 from undiffuse.errors import UserError
 
 
 def stub_evaluation(patch: pytest.MonkeyPatch) -> None:
     """Nothing is drawn or measured, and npm is not called."""
     from undiffuse.data import shapes
+    from undiffuse.data.wordnet import WordNet
     from undiffuse.evaluation.statistics import mean_metric
 
     def fetch(*_: object) -> None:
@@ -42,10 +44,14 @@ def stub_evaluation(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"undiffuse.evaluation.{name}", lambda *_, result=result, **__: result)
     shapes_samples = shapes.shapes_samples
     patch.setattr(shapes, "shapes_samples", lambda count, seed: shapes_samples(2, seed))
-    patch.setattr("undiffuse.data.word_vectors.synonyms", lambda *_: {})
+    patch.setattr("undiffuse.data.wordnet.read_wordnet", lambda *_: WordNet())
+    patch.setattr("undiffuse.evaluation.word_metrics.evaluate_words", lambda *_, **__: [])
     patch.setattr("undiffuse.data.npm.fetch", fetch)
-    encoder = SimpleNamespace(words=[], embed=lambda texts: np.ones((len(texts), 4), np.float32))
-    patch.setattr("undiffuse.data.word_vectors.SentenceEncoder", lambda cache: encoder)
+    if find_spec("starlette"):
+        patch.setattr("undiffuse.studio.server.StudioServer.run", lambda *_, **__: None)
+    encoder = SimpleNamespace(words=[], embed=lambda texts: np.ones((len(texts), 384), np.float32))
+    patch.setattr("undiffuse.data.word_vectors.MiniLm", lambda cache: encoder)
+    patch.setattr("undiffuse.data.word_vectors.E5", lambda: encoder)
 
 
 def stub_training(patch: pytest.MonkeyPatch) -> None:
@@ -58,7 +64,7 @@ def stub_training(patch: pytest.MonkeyPatch) -> None:
     presets = {"clip": CLIP, "judge": CLIP, "codec": CODEC, "denoiser": LATENT}
     for name, config in presets.items():
         kind = "clip" if name == "judge" else name
-        patch.setitem(PRESETS, name, {kind: config})
+        patch.setitem(STAGE_PRESETS, name, {kind: config})
     latents = {"x0": torch.zeros(1, 300, 64, 4, 4), "rows": torch.zeros(8, dtype=torch.int64)}
     vectors = {"captions": torch.zeros(300, 8, 512), "pictures": torch.zeros(300, 512)}
     results: dict[str, Any] = {
@@ -69,8 +75,9 @@ def stub_training(patch: pytest.MonkeyPatch) -> None:
         "training.decoder_finetune._noise_and_denoise": latents,
         "training.onnx_export.build_graph": onnx.ModelProto(),
         "training.train_model._run_stage": None,
-        "training.train_model.export_onnx": [],
-        "training.train_model.peak_flops": 1e11,
+        "training.train_model.export_graphs": [],
+        "training.train_model.write_report": None,
+        "training.new_plan.peak_flops": 1e11,
         "lab.runner.run_lab": [],
     }
     for name, result in results.items():

@@ -11,7 +11,7 @@ from tests.sample import pictures, tokenizer
 from tests.training.tiny import CLIP
 from undiffuse.clip.loss import contrastive_loss, difference_loss
 from undiffuse.clip.model import LOGIT_SCALE_MAX, Clip
-from undiffuse.config import PRESETS, ClipConfig
+from undiffuse.config import STAGE_PRESETS, ClipConfig
 from undiffuse.training.augment import random_affine, to_float
 
 TEXTS = ["", "a", "red apple", "a man with a hat", "a cat face in noto style"]
@@ -85,7 +85,7 @@ def test_the_difference_loss_is_cross_entropy_of_directions() -> None:
     assert right < expected
 
 
-@pytest.mark.parametrize("config", [CLIP, PRESETS["clip"]["clip"]], ids=["tiny", "preset"])
+@pytest.mark.parametrize("config", [CLIP, STAGE_PRESETS["clip"]["clip"]], ids=["tiny", "preset"])
 def test_text_does_not_depend_on_padding(config: ClipConfig) -> None:
     model = make(config)
     lengths = [int(n) for n in tokenizer()(TEXTS).lengths]

@@ -1,6 +1,5 @@
 """The commands that build data sets, from end to end."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -40,18 +39,3 @@ def test_training_on_shapes_names_the_missing_field(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no emojibase-data"):
         invoke("emoji", "-o", tmp_path, "--packages", tmp_path)
-
-
-def test_wordnet_is_read_and_a_missing_one_named(tmp_path: Path) -> None:
-    from undiffuse.data import word_vectors as words
-
-    with pytest.raises(UserError, match="install Debian's wordnet-base"):
-        words.read_wordnet(tmp_path)
-    lines = "  license\n00000001 03 n 02 Apple 0 red_apple 0 000 | fruit\n"
-    (tmp_path / "data.noun").write_text(lines)
-    (tmp_path / "index.noun").write_text("apple n 1 1 @ 1 0 00000001\n")
-    assert words.read_wordnet(tmp_path) == (
-        {"00000001": ["apple", "red apple"]}, {"apple": "00000001"},
-    )  # fmt: skip
-    assert words.synonyms(["apple", "pear"], tmp_path) == {"red apple": ["apple"]}
-    assert json.dumps(words.held_out_synonyms(["apple"], {"apple"}, {"red", "apple"}, tmp_path))

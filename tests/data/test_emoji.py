@@ -14,6 +14,7 @@ from PIL import Image
 
 from undiffuse.data import emoji
 from undiffuse.data.emoji_sets import EMOJI_SETS, EMOJIBASE, Package
+from undiffuse.data.iconify import decode_png
 from undiffuse.data.shards import find_shards, read_shards
 from undiffuse.errors import UserError
 
@@ -156,6 +157,6 @@ def test_packages_without_any_picture_are_refused(packages: Path, tmp_path: Path
 
 def test_files_that_are_no_icon_are_refused() -> None:
     with pytest.raises(OSError, match="cannot identify"):
-        emoji.decode_png(b"no picture")
+        decode_png(b"no picture", 64)
     with pytest.raises(ValueError, match="32x32"):
-        emoji.decode_png(png(32))
+        decode_png(png(32), 64)

@@ -1,6 +1,8 @@
 """Checkpoints are written atomically and hold nothing but plain tensors."""
 
+import os
 import pickle
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,10 +39,67 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     checkpoint.save(path, TENSORS, {"step": 1})
     before = path.read_bytes()
     monkeypatch.setattr(checkpoint, "save_file", fail_in_the_middle)
-    with pytest.raises(OSError, match="no space"):
-        checkpoint.save(path, TENSORS, {"step": 2})
+    with pytest.raises(
+        UserError, match=r"x\.safetensors can't be written: no space left"
+    ):
+        checkpoint.save(path, TENSORS, {"step": 2}, keep=True)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_checkpoint_before_the_last_one_is_kept_and_read_if_the_last_is_broken(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.safetensors"
+    for step in (1, 2, 3):
+        checkpoint.save(path, TENSORS, {"step": step}, keep=True)
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["x.previous.safetensors", "x.safetensors"]
+    assert checkpoint.load_last(path)[1:] == ({"step": 3}, "")
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b""):
+        path.unlink()  # the other name of the file before must not change with it
+        path.write_bytes(damaged)
+        _, meta, note = checkpoint.load_last(path)
+        assert meta == {"step": 2}
+        assert "broken: continuing from the checkpoint before it, of step 2" in note
+    path.unlink()
+    assert checkpoint.load_last(path)[1] == {"step": 2}
+    checkpoint.previous_path(path).write_bytes(b"half")
+    path.write_bytes(b"half")
+    with pytest.raises(UserError, match="is broken"):
+        checkpoint.load_last(path)
+
+
+def test_a_file_system_without_hard_links_keeps_the_one_before_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(source: Path, target: Path) -> None:
+        raise PermissionError("no hard links")
+
+    monkeypatch.setattr(checkpoint.os, "link", no_links)
+    for step in (1, 2):
+        checkpoint.save(tmp_path / "x.safetensors", TENSORS, {"step": step}, keep=True)
+    assert checkpoint.load(tmp_path / "x.previous.safetensors")[1] == {"step": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts a tmpfs")
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True
+    )
+    if mount.returncode:
+        pytest.skip("a tmpfs can't be mounted here")
+    try:
+        path = tmp_path / "x.safetensors"
+        checkpoint.save(path, TENSORS, {"step": 1}, keep=True)
+        with pytest.raises(UserError, match="the same command continues from it"):
+            checkpoint.save(path, {"a": torch.zeros(10**6)}, {"step": 2}, keep=True)
+        assert checkpoint.load_last(path)[1] == {"step": 1}
+        assert sorted(file.name for file in tmp_path.iterdir())[-1] == "x.safetensors"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_the_partial_file_of_a_crash_is_overwritten(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.sample import FOLDER, originals
 from tests.training import tiny
 from undiffuse.cli.train import command as train_command
-from undiffuse.config import PRESETS, ClipConfig
+from undiffuse.config import STAGE_PRESETS, ClipConfig
 from undiffuse.data.shards import write_shards
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights, write_weights
@@ -30,10 +30,10 @@ def tiny_presets() -> Iterator[None]:
     judge = ClipConfig(**{**vars(tiny.CLIP), "tower": "conv", "seed": 1})
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "clip", {"clip": tiny.CLIP})
-        patch.setitem(PRESETS, "judge", {"clip": judge})
-        patch.setitem(PRESETS, "codec", {"codec": tiny.CODEC})
-        patch.setitem(PRESETS, "denoiser", {"denoiser": tiny.DENOISER})
+        patch.setitem(STAGE_PRESETS, "clip", {"clip": tiny.CLIP})
+        patch.setitem(STAGE_PRESETS, "judge", {"clip": judge})
+        patch.setitem(STAGE_PRESETS, "codec", {"codec": tiny.CODEC})
+        patch.setitem(STAGE_PRESETS, "denoiser", {"denoiser": tiny.DENOISER})
         yield
     torch.set_num_threads(threads)
 
@@ -46,10 +46,7 @@ def run(*args: str | Path) -> Result:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with clip, judge, codec and denoiser, three steps each."""
     out = tmp_path_factory.mktemp("runs")
-    table = tiny.words()
-    meta = {"words": table.words, "names": table.names, "right": table.synonyms}
-    tensors = {"words": table.word_vectors.half(), "names": table.name_vectors.half()}
-    checkpoint.save(out / "words.safetensors", tensors, meta)
+    tiny.write_words(out / "words.safetensors")
     common = ("--data", FOLDER, "--steps", "3", *EAGER)
     for result in (
         run("clip", *common, "--batch", "32", "-o", out / "clip",

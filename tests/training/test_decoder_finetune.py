@@ -29,8 +29,8 @@ def test_sampling_ends_in_the_denoisers_prediction(
     prediction = torch.linspace(-1, 1, 64 * 16).view(1, 64, 4, 4)
     levels: list[float] = []
 
-    def load(path: Path, kind: str) -> Any:
-        model, weights = load_module(path, kind)
+    def load(path: Path, kind: str, device: torch.device) -> Any:
+        model, weights = load_module(path, kind, device)
 
         def forward(x_t: Tensor, t: Tensor, cond: Tensor) -> Tensor:
             levels.append(round(float(t[0]), 6))

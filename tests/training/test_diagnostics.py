@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.training import tiny
-from undiffuse.config import PRESETS
+from undiffuse.config import STAGE_PRESETS
 from undiffuse.diffusion import SCHEDULES
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.training.diagnostics import MIN_STEPS, REPEAT_STEPS, Diagnostics
@@ -101,7 +101,7 @@ def test_flops_of_a_linear_layer_and_a_convolution_are_counted() -> None:
 
 def test_flops_of_the_denoiser_are_mostly_those_of_its_matrices() -> None:
     """Two for each weight of a block and each token, and a little for attention and modulation."""
-    config = PRESETS["denoiser"]["denoiser"]
+    config = STAGE_PRESETS["denoiser"]["denoiser"]
     network = DenoiserNetwork(config)
     found = forward_flops(
         network, torch.zeros(1, config.channels, 4, 4), torch.ones(1), torch.zeros(1, 512)

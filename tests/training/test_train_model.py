@@ -1,5 +1,7 @@
 """`undiffuse train DATA -o MODEL`, from a folder of captioned images to a model that draws."""
 
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -125,20 +127,6 @@ def test_steps_and_minutes_exclude_each_other(pictures: Path, tmp_path: Path) ->
     assert (result.exit_code, "give STAGE=N" in result.output) == (2, True)
 
 
-def test_a_time_limit_sets_the_steps_from_the_measured_speed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(plan.time, "monotonic", lambda: now)
-    limit, run = plan.TimeLimit(100.0), type("Run", (), {"step": 0, "steps": 10**9})()
-    run.decay_from = 0.75
-    while run.step < run.steps:
-        now += 0.5 if run.step < 100 else 1.0  # it slows down on the way
-        run.step += 1
-        limit.update(run)
-    assert 85 < now < 115
-
-
 def test_lora_changes_nothing_before_training_and_merges_exactly() -> None:
     from undiffuse.networks.denoiser import DenoiserNetwork
     from undiffuse.networks.lora import add_lora, merge_lora
@@ -172,3 +160,90 @@ def test_a_prepared_set_is_read_back_and_never_mixed_up(pictures: Path, tmp_path
     with pytest.raises(UserError, match="holds another data set"):
         prepare(open_source(str(pictures)), tmp_path / "data", size=32, channels=4)
     shutil.rmtree(tmp_path / "data")
+
+
+def test_a_changed_data_set_is_noticed_on_resuming(pictures: Path, tmp_path: Path) -> None:
+    from undiffuse.data.prepared import prepare
+    from undiffuse.data.sources import open_source
+
+    data, said = tmp_path / "own", list[str]()
+    shutil.copytree(pictures, data)
+
+    def again() -> str:
+        source = open_source(str(data))
+        return prepare(source, tmp_path / "data", size=16, channels=3, say=said.append).digest
+
+    first = again()
+    os.utime(data / "00.png", ns=(1, 1))  # the time alone: the content is compared
+    assert again() == first
+    assert "the times of files in" in said[-1]
+    assert again() == first
+    assert len(said) == 1
+    (data / "00.txt").write_text("a gray square\n")
+    with pytest.raises(UserError, match="has changed since it was prepared"):
+        again()
+    (data / "00.txt").write_text((pictures / "00.txt").read_text())
+    assert again() == first
+    (data / "03.txt").write_text("a orange circlf\n")  # as long as before
+    assert (data / "03.txt").stat().st_size == (pictures / "03.txt").stat().st_size
+    with pytest.raises(UserError, match="has changed since it was prepared"):
+        again()
+    shutil.copy(pictures / "03.txt", data / "03.txt")
+    shutil.copy(data / "00.png", data / "99.png")
+    with pytest.raises(UserError, match="80 files then, 81 now"):
+        again()
+    assert not list(tmp_path.glob(".*part"))
+
+
+@pytest.mark.slow
+def test_the_report_shows_the_run_and_needs_no_network(pictures: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a <b>red</b> circle\na blue square\n")
+    model = tmp_path / "model"
+    assert scratch(pictures, model, "--prompts", str(prompts)).exit_code == 0
+    page = (model / "report.html").read_text()
+    assert "a &lt;b&gt;red&lt;/b&gt; circle" in page
+    assert "<b>" not in page
+    addresses = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    assert addresses
+    assert all(address.startswith("data:image/") for address in addresses)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    for text in ("Stage clip", "Stage decoder", "CLIP retrieval", "peak memory", "nearest by CLIP",
+                 "scratch: as asked", "preset tiny"):  # fmt: skip
+        assert text in page, text
+    assert list((model / "runs" / "denoiser" / "samples").glob("step-*.png"))
+    assert list((model / "runs" / "codec" / "samples").glob("step-*.png"))
+
+
+@pytest.mark.slow
+def test_a_truncated_checkpoint_is_replaced_by_the_one_before(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from undiffuse.training.checkpoint import previous_path
+
+    monkeypatch.setattr(loop.Run, "save_minutes", 0.0, raising=False)
+    steps = ["--steps=codec=4", "--steps=clip=1", "--steps=denoiser=1", "--steps=decoder=1"]
+    begin = [pictures, "-o", tmp_path / "m", "--from-scratch", "--preset=tiny", *steps]
+    update = loop.update_weights
+
+    def stop(run: loop.Run, losses):  # type: ignore[no-untyped-def]
+        values = update(run, losses)
+        if run.folder.name == "codec" and run.step == 3:
+            raise SystemExit("killed")
+        run.save()
+        return values
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "update_weights", stop)
+        assert train(*begin).exit_code != 0
+    path = tmp_path / "m" / "runs" / "codec" / loop.CHECKPOINT
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data[: len(data) // 2])
+    assert previous_path(path).exists()
+    result = train(*begin)
+    assert result.exit_code == 0, result.output
+    assert "broken: continuing from the checkpoint before it, of step 1" in result.stderr
+    assert train(pictures, "-o", tmp_path / "w", *begin[3:]).exit_code == 0
+    cut, whole = (read_weights(tmp_path / run / FILES[1], "codec").tensors for run in ("m", "w"))
+    assert all(np.array_equal(cut[name], whole[name]) for name in whole)

@@ -14,11 +14,13 @@ import torch
 from tests.sample import pictures, tokenizer
 from undiffuse.clip.model import Clip
 from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
+from undiffuse.data.teacher_table import TeacherTable, write_table
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.training.clip import ClipRecipe, WordTable
 from undiffuse.training.codec import CodecRecipe
 from undiffuse.training.denoiser import DenoiserRecipe
+from undiffuse.training.distributed import count, wrap
 from undiffuse.training.latent_cache import LatentCache
 from undiffuse.training.loop import Run, train
 
@@ -38,6 +40,16 @@ def words() -> WordTable:
     vectors = torch.eye(4, 384)
     near = torch.nn.functional.normalize(vectors + vectors.roll(1, 0), dim=-1)
     return WordTable(["fruit", "tabby", "guy", "pear"], names, near, vectors, {"tabby": [2]})
+
+
+def write_words(path: Path) -> None:
+    """The file of `undiffuse data words` with the texts of `words`."""
+    table = words()
+    kinds = ["name"] * len(table.names) + ["word"] * len(table.words)
+    vectors = torch.cat([table.name_vectors, table.word_vectors]).half().numpy()
+    texts, languages = [*table.names, *table.words], ["en"] * len(kinds)
+    pairs = np.full(len(kinds), -1, np.int32)
+    write_table(path, TeacherTable(texts, vectors, kinds, languages, pairs, table.synonyms))
 
 
 def cache(side: int = 4, channels: int = 8) -> LatentCache:
@@ -66,9 +78,13 @@ def make(kind: str, folder: Path, steps: int = STEPS, batch: int = 32, **changed
         model = DenoiserNetwork(config)
         latents = cache(config.side, config.channels)
         recipe = DenoiserRecipe(model, pictures(), latents, batch, compiled=False)
+    if count() > 1:
+        losses, template = wrap(model, recipe.losses)
+        more |= {"sample": recipe.sample, "template": template}
     return Run(
-        folder, model, recipe.loss, steps, batch, config.seed, to_dict(config),
-        save_minutes=math.inf, warmup=3, data_digest=pictures().digest, **more,
+        folder, model, (lambda step, batch: losses(batch)) if count() > 1 else recipe.loss, steps,
+        batch, config.seed, to_dict(config), save_minutes=math.inf, warmup=3,
+        data_digest=pictures().digest, **more,
     )  # fmt: skip
 
 

@@ -1,8 +1,6 @@
 """Bulk commands: whole data sets on the cores of one machine or on a Ray cluster."""
 
 import os
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +13,6 @@ from undiffuse.errors import UserError
 if TYPE_CHECKING:
     from undiffuse.bulk.job import Job, Report, Reports
 
-LINE_EVERY = 60.0  # seconds, where no person watches
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -60,6 +57,9 @@ def prompts_options(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+SINGLE = ("grid", "trace_path", "as_json", "first_index", "clip")  # options of one prompt
+
+
 def take_prompts(words: tuple[str, ...], options: dict[str, Any]) -> bool:
     """Draw the file that `--prompts` names; false if none was given. Takes the options that are
     meant for it out of `options`."""
@@ -70,9 +70,10 @@ def take_prompts(words: tuple[str, ...], options: dict[str, Any]) -> bool:
         if given:
             raise UserError(f"--{given[0].replace('_', '-')} goes with --prompts FILE alone")
         return False
-    single = [bool(options.pop(name)) for name in ("grid", "trace_path", "as_json")]
+    single = [bool(options.pop(name)) for name in SINGLE]
     if words or any(single):
-        raise UserError("--prompts draws a whole file: leave out PROMPT, --grid, --trace, --json")
+        others = "--first-index, --grid, --trace, --json, --clip"
+        raise UserError(f"--prompts draws a whole file: leave out PROMPT, {others}")
     draw_prompts(**bulk, **options)
     return True
 
@@ -149,25 +150,14 @@ def _usual_workers(parts: int) -> int:
 
 
 def show_progress(reports: "Reports", parts: int, before: "Iterable[Report]") -> "Iterator[Report]":
-    """The reports, with a bar on stderr, or a line a minute where it is no terminal."""
-    from tqdm import tqdm
+    """The reports, with the progress on stderr."""
+    from undiffuse.cli.progress_bar import Progress
 
-    done = len(list(before))
-    started = said = time.monotonic()
-    rows = new = 0
+    done, rows = len(list(before)), 0
     if done:
         click.echo(f"{done} of {parts} parts are finished already", err=True)
-    bar = tqdm(total=parts, initial=done, unit="part", disable=None, file=sys.stderr)
-    with bar:
+    with Progress(parts, "parts", "working", done) as progress:
         for report in reports:
             yield report
-            rows, new = rows + sum(report.rows.values()), new + 1
-            now = time.monotonic()
-            speed = f"{rows / (now - started):.0f} rows/s"
-            bar.set_postfix_str(speed, refresh=False)
-            bar.update()
-            if bar.disable and now - said > LINE_EVERY:
-                minutes = (now - started) / new * (parts - done - new) / 60
-                line = f"{done + new} of {parts} parts, {speed}, {minutes:.0f} min left"
-                click.echo(line, err=True)
-                said = now
+            rows += sum(report.rows.values())
+            progress.update(note=f"{rows / max(progress.seconds, 1e-9):.0f} rows/s")

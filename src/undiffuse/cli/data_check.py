@@ -1,8 +1,6 @@
 """`undiffuse data check`: what is in a data set, and what is wrong with it."""
 
 import json
-import sys
-import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from undiffuse.cli.param_types import OUTPUT_FILE
+from undiffuse.cli.progress_bar import Progress
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,26 +72,12 @@ def _tokenizer() -> tuple[int, Any]:
 
 
 def _with_progress(source: "Source") -> Iterator["Item"]:
-    """The items, with a line of progress on stderr: often on a terminal, else one a minute."""
-    terminal = sys.stderr.isatty()
-    started = shown = time.monotonic()
-    for item in source:
-        yield item
-        now = time.monotonic()
-        if now - shown >= (0.2 if terminal else 60.0):
-            shown = now
-            left = (now - started) * (1 / max(source.progress, 1e-6) - 1)
-            line = (
-                f"{source.seen:,} samples, {source.bad_count:,} broken, {source.progress:.0%}, "
-                f"{_duration(left)} left"
-            )
-            click.echo(f"\r\x1b[K{line}" if terminal else line, err=True, nl=not terminal)
-    if terminal and shown > started:
-        click.echo("\r\x1b[K", err=True, nl=False)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    """The items, with progress on stderr."""
+    with Progress(1, "", "reading") as progress:
+        for item in source:
+            yield item
+            counts = f"{source.seen:,} samples, {source.bad_count:,} broken, {source.progress:.0%}"
+            progress.show(counts, source.progress)
 
 
 def _write_sheet(path: Path, checked: "Check") -> None:

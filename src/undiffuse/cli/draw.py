@@ -13,6 +13,7 @@ from undiffuse.cli.bulk import prompts_options, take_prompts
 from undiffuse.cli.options import MODEL, OVERWRITE, PATH, SEED, THREADS
 from undiffuse.cli.output_paths import check_output_path, picture_paths
 from undiffuse.cli.param_types import same_file_key
+from undiffuse.cli.progress_bar import format_duration
 from undiffuse.config import STYLES, DrawConfig
 from undiffuse.errors import UserError
 
@@ -28,6 +29,12 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
 @click.argument("words", nargs=-1, metavar="PROMPT")
 @click.option("-n", "count", type=click.IntRange(1, 1000), default=1, help="Pictures to draw.")
 @SEED
+@click.option(
+    "--first-index",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    help="Index of the first picture: -n 4 draws the indices 0 to 3.",
+)
 @click.option("--steps", type=click.IntRange(1, 1000), default=DEFAULTS.steps)
 @click.option(
     "--sampler",
@@ -36,6 +43,12 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
 )
 @click.option(
     "--guidance", default=DEFAULTS.guidance, help="Scale of classifier-free guidance; 1 is off."
+)
+@click.option(
+    "--freshness",
+    type=float,
+    help="Share of the noise that is new at each step, in [0, 1]. Default: 1 for blend, 0 for ddim "
+    "(its eta); other samplers have none.",
 )
 @click.option(
     "--style",
@@ -49,6 +62,12 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
     f"{DEFAULTS.style_strength:g} for a style that is requested, 0 otherwise.",
 )
 @click.option("--negative", help="Text or sum to steer away from.")
+@click.option(
+    "--literal",
+    is_flag=True,
+    help="Take PROMPT as it is. Otherwise words that the model does not know are read as the "
+    "nearest that it knows: other spellings, synonyms, other languages.",
+)
 @click.option(
     "--like",
     type=PATH,
@@ -98,10 +117,16 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
     "--json",
     "as_json",
     is_flag=True,
-    help="Print a line of JSON for each file: path, kind, prompt, seed, index, notes and record.",
+    help="Print a line of JSON for each file: path, kind, prompt, the prompt as read, seed, index, "
+    "notes and record.",
 )
 @prompts_options
 @MODEL
+@click.option(
+    "--clip",
+    type=PATH,
+    help="Folder of the pretrained CLIP that the model was trained with, if MODEL has no copy.",
+)
 @THREADS
 def command(words: tuple[str, ...], **options: Any) -> None:
     """Draw PROMPT and print the path of each file. An empty PROMPT ("") draws a random picture.
@@ -127,6 +152,7 @@ def draw(
     as_json: bool,
     model: Path | None,
     threads: int,
+    clip: Path | None = None,
     **options: Any,
 ) -> None:
     """Draw the pictures of one prompt and write the files that the options ask for."""
@@ -142,7 +168,7 @@ def draw(
 
     from undiffuse.pipeline import load
 
-    for preview in show_progress(load(model, threads).steps(prompt, count, **options)):
+    for preview in show_progress(load(model, threads, clip).steps(prompt, count, **options)):
         if trace is not None:
             trace.add(preview)
 
@@ -156,6 +182,7 @@ def draw(
     for picture, path in zip(pictures, paths, strict=False):
         picture.save(path, scale)
         named = {name: picture.record[name] for name in ("prompt", "seed", "index")}
+        named["read"] = picture.record.get("read", named["prompt"])
         report(path, "picture", **named, notes=picture.notes, record=picture.record)
     if grid:
         from undiffuse.pipeline.picture import save_grid
@@ -191,11 +218,3 @@ def show_progress(previews: "Iterator[Preview]") -> "Iterator[Preview]":
         yield preview
     if bar is not None:
         bar.close()
-
-
-def format_duration(seconds: float) -> str:
-    """45 -> "45 s", 1500 -> "25 min", 12000 -> "3 h 20 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -12,6 +12,7 @@ import click
 
 from undiffuse.cli.deprecated import RenamedOption
 from undiffuse.cli.evaluate_shapes import command as shapes
+from undiffuse.cli.evaluate_words import command as words
 from undiffuse.cli.image_generator import ModelGenerator
 from undiffuse.cli.options import MODEL, PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FILE
@@ -93,6 +94,7 @@ def command() -> None:
 
 
 command.add_command(shapes)
+command.add_command(words)
 
 
 @command.command()

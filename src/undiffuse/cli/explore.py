@@ -1,7 +1,7 @@
 """`undiffuse search`, `classify`, `similarity`, `space` and `map`: explore CLIP's space."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
@@ -250,10 +250,10 @@ def read_index(space: "Space", folder: Path, path: Path | None) -> "ImageIndex":
     """
     from undiffuse.explore.index import update_index
 
-    def progress(batches: Iterable[Any], size: int) -> Iterable[Any]:
-        from tqdm import tqdm
+    def progress(batches: Sequence[Any], size: int) -> Iterable[Any]:
+        from undiffuse.cli.progress_bar import track
 
-        return tqdm(batches, desc=f"reading images, {size} at a time", disable=None)
+        return track(batches, len(batches), f"batches of {size} images", "indexing")
 
     index, update = update_index(folder, space.encoder, path, progress)
     if update.new or update.changed or update.removed:

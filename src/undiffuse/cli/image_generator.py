@@ -29,16 +29,17 @@ class ModelGenerator:
     def draw(self, prompts: Sequence[str], seed: int, **options: Any) -> "Pictures":
         """`(B, 3, H, W)`, one picture per prompt. `options`: of `TextToImage.generate`.
 
-        A longer call shows a progress bar on stderr, if that is a terminal.
+        A longer call shows its progress on stderr.
         """
         import numpy as np
-        from tqdm import trange
 
-        quiet = True if len(prompts) <= BATCH else None
-        starts = trange(0, len(prompts), BATCH, unit="batch", desc="drawing", disable=quiet)
+        from undiffuse.cli.progress_bar import Progress
+
         drawn: list[Picture] = []
-        for start in starts:
-            drawn += self.model.generate(prompts[start : start + BATCH], seed=seed, **options)
+        with Progress(len(prompts), "pictures", "drawing") as progress:
+            for start in range(0, len(prompts), BATCH):
+                drawn += self.model.generate(prompts[start : start + BATCH], seed=seed, **options)
+                progress.update(len(drawn) - progress.done)
         return np.stack([picture.pixels.transpose(2, 0, 1) for picture in drawn])
 
     def interpolate(self, one: str, other: str, count: int) -> list[str]:

@@ -22,28 +22,25 @@ def command(out: Path, quick: bool, seed: int, threads: int) -> None:
     The same seed and threads give the same figures.
     """
     import torch
-    from tqdm import tqdm
 
+    from undiffuse.cli.progress_bar import Progress
     from undiffuse.lab import budget as budgets
     from undiffuse.lab.runner import run_lab, write_report
 
     budget = budgets.QUICK if quick else budgets.FULL
     torch.set_num_threads(threads)
-    task = "starting"
-    with tqdm(total=budget.total_steps, unit="step", disable=None) as bar:
+    task, done = "starting", 0.0
+    with Progress(1, "", "lab") as shown:
 
-        def progress(steps: int, name: str) -> None:
-            nonlocal task
-            task = name
-            bar.set_description(name, refresh=False)
-            bar.update(steps)
-
-        def say(line: str) -> None:
-            bar.clear()
-            click.echo(line, err=True)
+        def progress(work: float, name: str) -> None:
+            nonlocal task, done
+            task, done = name, done + work
+            share = min(0.99, done / budget.total_work)
+            shown.show(f"{name}, {share:.0%}", share)
 
         try:
-            results = run_lab(budget, seed, progress, say)
+            results = run_lab(budget, seed, progress, shown.display.say)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"during {task}; nothing was written") from stop
-    click.echo(write_report(out, results, budget, seed))
+        path = write_report(out, results, budget, seed)
+    click.echo(path)

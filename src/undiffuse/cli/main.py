@@ -9,13 +9,14 @@ from typing import Any, NoReturn
 import click
 
 from undiffuse import __version__
-from undiffuse.errors import UserError, explain
+from undiffuse.errors import LostProcess, UserError, explain
 
 # Command -> (module, help line). Loaded when called, so that --help costs nothing. A module of one
 # command calls it `command`.
 COMMANDS = {
     "draw": ("undiffuse.cli.draw", "Draw a picture of a sentence; `undiffuse PROMPT` does too."),
     "between": ("undiffuse.cli.between", "Draw the way from one prompt to another."),
+    "studio": ("undiffuse.cli.studio", "Draw in the browser: a page and an HTTP API."),
     "replay": ("undiffuse.cli.replay", "Draw a picture again and compare the pixels."),
     "data": ("undiffuse.cli.data", "Build data sets."),
     "train": ("undiffuse.cli.train", "Train CLIP, the codec or the denoiser."),
@@ -107,7 +108,7 @@ def main() -> None:
         message = explain(error)
         if message is None:
             raise
-        leave(message, 2)
+        leave(message, 2, everywhere=isinstance(error, LostProcess))
 
 
 def check_utf8(arguments: list[str]) -> None:
@@ -119,12 +120,13 @@ def check_utf8(arguments: list[str]) -> None:
             raise UserError(f"{argument!r} is not UTF-8 text") from error
 
 
-def leave(message: str, status: int) -> NoReturn:
+def leave(message: str, status: int, everywhere: bool = False) -> NoReturn:
     """Print one line on stderr, control characters escaped and the middle of a very long message
-    left out, and exit."""
+    left out, and exit. Of the processes of a training run the first one prints, or all do."""
     line = " ".join(message.split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     if len(line) > MAX_MESSAGE:
         line = f"{line[: MAX_MESSAGE // 2]} ... {line[-MAX_MESSAGE // 2 :]}"
-    click.echo(f"undiffuse: {line}", err=True)
+    if everywhere or os.environ.get("RANK", "0") == "0":
+        click.echo(f"undiffuse: {line}", err=True)
     sys.exit(status)

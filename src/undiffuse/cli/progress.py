@@ -1,89 +1,180 @@
-"""Progress of a training run on the terminal, periodic validation, and stopping by Ctrl-C."""
+"""Training with its progress on stderr, periodic validation, and stopping by Ctrl-C."""
 
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import median
 from types import FrameType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from undiffuse.training.loop import Run
-    from undiffuse.training.plan import TimeLimit
+from undiffuse.cli.progress_bar import Display, format_duration
 
-MFU_WINDOW = 51  # steps; the median speed is shown as a share of the machine's peak
+if TYPE_CHECKING:
+    from undiffuse.training.loop import Run, StepRecord
+    from undiffuse.training.time_limit import TimeLimit
+    from undiffuse.training.validation import Validation
+
+SPEED_WINDOW = 51  # steps; the median speed is shown, and as a share of the machine's peak
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a stage is shown and limited.
+
+    label        such as "stage 2 of 4 codec".
+    limit        sets the number of steps.
+    run_left     seconds that are left of the stage -> of the whole run.
+    tick         called after each step.
+    tensorboard  write event files.
+    """
+
+    label: str = "training"
+    limit: "TimeLimit | None" = None
+    run_left: Callable[[float], float] | None = None
+    tick: Callable[[], None] = lambda: None
+    tensorboard: bool = False
 
 
 def train_with_progress(
     run: "Run",
-    validate: Callable[["Run"], str],
+    validate: Callable[["Run"], "Validation"],
     validate_minutes: float = 5.0,
     chance: Mapping[str, float] | None = None,
     flops: float = 0.0,
-    limit: "TimeLimit | None" = None,
+    watch: Watch | None = None,
+    display: Display | None = None,
 ) -> None:
-    """Resume and train to the end. Shows progress on stderr; validation results also go to log.txt.
+    """Resume and train to the end. Shows progress on stderr; metrics and validations also go to
+    metrics.jsonl, and sample sheets to samples/, in the run's folder.
 
     `chance`: see `Diagnostics`. `flops`: of one picture's forward pass, to show the model FLOPs
-    utilization. `limit` sets the number of steps. Ctrl-C saves the checkpoint after the current
-    step and raises KeyboardInterrupt.
+    utilization. Ctrl-C saves the checkpoint after the current step and raises KeyboardInterrupt.
     """
-    from tqdm import tqdm
-
-    from undiffuse.training.diagnostics import Diagnostics
+    from undiffuse.training.distributed import count
     from undiffuse.training.loop import train
-    from undiffuse.training.throughput import model_flops_utilization, peak_flops
 
-    def say(line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
-
-    resumed = run.resume()
-    say(f"{'resumed at' if resumed else 'starting at'} step {run.step} of {run.steps}")
-    say(describe_precision(run.checkpoint_dtype))
-    peak = peak_flops() if flops else 0.0
-    diagnostics = Diagnostics(chance)
-    validated = time.monotonic()
-    speeds: deque[float] = deque(maxlen=MFU_WINDOW)
-    bar = tqdm(total=run.steps, initial=run.step, unit="step", smoothing=0.02, mininterval=2.0)
-    with bar, stop_on_signal() as stop_requested:
-        for record in train(run):
-            if limit:
-                limit.update(run)
-                bar.total = run.steps
-            for warning in diagnostics.update(record):
-                say(warning)
-            speeds.append(record.pictures_per_second)
-            status = " ".join(f"{name} {mean:.3f}" for name, mean in diagnostics.means.items())
-            if peak:
-                share = model_flops_utilization(flops, median(speeds), peak)
-                status += f" | {share:.0%} of {peak / 1e9:.0f} GFLOP/s"
-            bar.set_postfix_str(
-                f"{status} grad {record.grad_norm:.2f} {record.pictures_per_second:.0f}/s"
+    with _Watcher(run, watch or Watch(), flops, display, chance) as watcher:
+        limit, validated = watcher.limit, time.monotonic()
+        if limit:
+            validate_minutes = limit.validate_seconds / 60
+        with stop_on_signal() as run.stop_requested:
+            run.validation_due = lambda: (
+                time.monotonic() - validated > 60 * validate_minutes
+                or (limit is not None and limit.wants_validation(run))
             )
-            bar.update()
-            if stop_requested():
-                run.save()
+            for record in train(run):
+                watcher.add_step(record)
+                if record.step == run.steps or run.validate_now:
+                    if limit and limit.too_late and count() == 1:
+                        watcher.display.say("no time is left for the last validation")
+                        continue
+                    started = time.monotonic()
+                    watcher.add_validation(record, validate(run))
+                    validated = time.monotonic()
+                    if limit:
+                        limit.add_validation(validated - started)
+                        validate_minutes = limit.validate_seconds / 60
+            if run.stopped:
                 raise KeyboardInterrupt(
                     f"saved after step {run.step}; run the same command to continue"
                 )
-            if record.step == run.steps or time.monotonic() - validated > 60 * validate_minutes:
-                if peak:  # measured again, because the machine may have been busy before
-                    peak = max(peak, peak_flops())
-                line = f"step {record.step} {run.seconds / 3600:.2f} h: {status} | {validate(run)}"
-                say(line)
-                with (run.folder / "log.txt").open("a") as log:
-                    log.write(line + "\n")
-                validated = time.monotonic()
 
 
-def describe_precision(checkpoint_dtype: str) -> str:
+class _Watcher:
+    """The display, warnings and metrics of one stage. Of several processes, the main one's shows
+    and writes.
+    """
+
+    def __init__(
+        self, run: "Run", watch: Watch, flops: float, display: Display | None,
+        chance: Mapping[str, float] | None,
+    ) -> None:  # fmt: skip
+        from undiffuse.training.diagnostics import Diagnostics
+        from undiffuse.training.distributed import is_main
+        from undiffuse.training.metrics import MetricsLog
+        from undiffuse.training.throughput import peak_flops
+
+        main = is_main()
+        self.run, self.watch, self.flops = run, watch, flops
+        self.limit = watch.limit if main else None  # the loop tells the others the steps
+        self.display = display or Display(quiet=not main)
+        resumed = run.resume()
+        if run.resume_note:
+            self.display.say(run.resume_note)
+        length = f" of {run.steps}" if watch.limit is None else ""
+        self.display.say(f"{'resumed at' if resumed else 'starting at'} step {run.step}{length}")
+        self.display.say(describe_precision(run.checkpoint_dtype, run.device.type))
+        self.metrics = MetricsLog(run, watch.tensorboard) if main else None
+        self.peak = peak_flops(device=run.device) if flops else 0.0
+        self.diagnostics = Diagnostics(chance)
+        self.speeds: deque[float] = deque(maxlen=SPEED_WINDOW)
+
+    def __enter__(self) -> "_Watcher":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.display.clear()
+        if self.metrics:
+            self.metrics.close()
+
+    @property
+    def peak_share(self) -> float | None:
+        from undiffuse.training.throughput import model_flops_utilization
+
+        if not self.peak or not self.speeds:
+            return None
+        return model_flops_utilization(self.flops, median(self.speeds), self.peak)
+
+    def add_step(self, record: "StepRecord") -> None:
+        """Take in a step."""
+        self.speeds.append(record.pictures_per_second)
+        for warning in self.diagnostics.update(record):
+            self.display.say(warning)
+        if self.metrics is None:
+            return
+        if self.limit and self.limit.update(self.run):
+            speed = f"{self.limit.speed:.2g} steps/s"
+            self.display.say(f"{speed}: {self.run.steps} steps fit in the time of this stage")
+        self.metrics.add_step(record, self.peak_share)
+        self.watch.tick()
+        self.display.show(*self.status(record))
+
+    def status(self, record: "StepRecord") -> tuple[str, float | None]:
+        """The line of status and the share of the stage that is done."""
+        run, limit = self.run, self.limit
+        known = limit is None or limit.measured
+        steps = f"step {record.step}" + (f" of {run.steps}" if known else "")
+        parts = [self.watch.label, steps, f"{median(self.speeds):.0f} pictures/s"]
+        if (share := self.peak_share) is not None:
+            parts.append(f"{share:.0%} of peak")
+        left = limit.left if limit else (run.steps - record.step) * run.batch / median(self.speeds)
+        parts.append(f"{format_duration(left)} left")
+        if self.watch.run_left:
+            parts.append(f"whole run {format_duration(self.watch.run_left(left))} left")
+        parts += [f"{name} {mean:.3f}" for name, mean in self.diagnostics.means.items()]
+        done = limit.elapsed() / limit.seconds if limit and limit.seconds > 0 else None
+        return ", ".join(parts), done if limit else record.step / run.steps
+
+    def add_validation(self, record: "StepRecord", found: "Validation") -> None:
+        """Show a validation and write it."""
+        from undiffuse.training.throughput import peak_flops
+
+        if self.peak:  # measured again, because the machine may have been busy before
+            self.peak = max(self.peak, peak_flops(device=self.run.device))
+        if self.metrics:
+            means = (f"{name} {mean:.3f}" for name, mean in self.diagnostics.means.items())
+            self.display.say(f"step {record.step}: {', '.join(filter(None, (*means, str(found))))}")
+            self.metrics.add_validation(record.step, found)
+
+
+def describe_precision(checkpoint_dtype: str, device_type: str = "cpu") -> str:
     """Autocast's dtype, the reason, and whether the checkpoint's differs; "" for none."""
     from undiffuse.training.precision import choose_dtype, dtype_name
 
-    name, reason = dtype_name(), choose_dtype()[1]
+    name, reason = dtype_name(device_type), choose_dtype(device_type)[1]
     line = f"computing in {name}: {reason}"
     if checkpoint_dtype not in ("", name):
         line += f"; the checkpoint was computed in {checkpoint_dtype}, so results differ slightly"
@@ -94,19 +185,15 @@ def describe_precision(checkpoint_dtype: str) -> str:
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
     """Yields a function that tells whether SIGINT or SIGTERM was received.
 
-    The first signal raises no exception, so that no weight update is interrupted; the second one
-    acts as usual.
+    The first signal raises no exception, so that no weight update is interrupted; the second one of
+    a kind acts as usual. torchrun, which gets Ctrl-C too, sends SIGTERM after it.
     """
     stop = False
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal stop
         stop = True
-        restore()
-
-    def restore() -> None:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        signal.signal(number, handlers[signal.Signals(number)])
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in handlers:
@@ -114,4 +201,5 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: stop
     finally:
-        restore()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

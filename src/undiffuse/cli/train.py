@@ -9,7 +9,8 @@ import click
 from undiffuse.cli.deprecated import RenamedOption, renamed_command
 from undiffuse.cli.options import PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FOLDER, FiniteFloat
-from undiffuse.cli.progress import train_with_progress
+from undiffuse.cli.progress import Watch, train_with_progress
+from undiffuse.cli.train_model import DEVICE_HELP, DEVICES, TENSORBOARD
 from undiffuse.cli.train_model import command as model
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ START = click.option(
     "--start-weights", type=PATH, cls=RenamedOption, old="--start",
     help="Weight file to start from when OUT has no checkpoint.",
 )  # fmt: skip
+DEVICE = click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
 COMPILED = click.option(
     "--compile/--eager", "compiled", default=True, show_default=True, help="Use torch.compile."
 )
@@ -64,21 +66,27 @@ command.add_command(model)
 
 
 def say(line: str) -> None:
-    click.echo(line, err=True)
+    from undiffuse.training.distributed import is_main
+
+    if is_main():
+        click.echo(line, err=True)
 
 
 def report_bad_sample(where: str, reason: str) -> None:
     say(f"left out: {where}: {reason}")
 
 
-def run_stage(stage: "Stage") -> None:
+def run_stage(stage: "Stage", tensorboard: bool = False) -> None:
     """Train to the end with progress, export the weights and print their hash."""
     if stage.note:
         say(stage.note)
     train_with_progress(
-        stage.run, stage.validate, stage.validate_minutes, stage.chance, stage.flops
-    )
-    click.echo(stage.export())
+        stage.run, stage.validate, stage.validate_minutes, stage.chance, stage.flops,
+        Watch(stage.run.folder.name, tensorboard=tensorboard),
+    )  # fmt: skip
+    digest = stage.export()
+    if digest:  # of several processes, the main one prints
+        click.echo(digest)
 
 
 @command.command()
@@ -96,7 +104,9 @@ def run_stage(stage: "Stage") -> None:
     cls=RenamedOption, old="--composites", help="Share of composite pictures in a batch.",
 )  # fmt: skip
 @THREADS
+@DEVICE
 @COMPILED
+@TENSORBOARD
 @START
 def clip(
     data: Path,
@@ -107,23 +117,25 @@ def clip(
     batch: int,
     composite_share: float,
     threads: int,
+    device: str | None,
     compiled: bool,
+    tensorboard: bool,
     start_weights: Path | None,
 ) -> None:
     """Train CLIP's two encoders; writes OUT/clip.safetensors."""
-    from undiffuse.config import PRESETS
+    from undiffuse.config import STAGE_PRESETS
     from undiffuse.data.picture_set import PictureSet
     from undiffuse.training.clip import read_word_table
+    from undiffuse.training.distributed import start
     from undiffuse.training.stages import StageOptions, clip_stage
 
+    chosen = start(device)
     everything = PictureSet.read(data, on_bad=report_bad_sample)
     table = read_word_table(words) if words else None
-    options = StageOptions(out, steps, batch, compiled, threads)
-    run_stage(
-        clip_stage(
-            everything, PRESETS[preset]["clip"], options, composite_share, table, start_weights
-        )
-    )
+    options = StageOptions(out, steps, batch, compiled, threads, chosen)
+    config = STAGE_PRESETS[preset]["clip"]
+    stage = clip_stage(everything, config, options, composite_share, table, start_weights)
+    run_stage(stage, tensorboard)
 
 
 @command.command()
@@ -146,7 +158,9 @@ command.add_command(renamed_command("graphs", export_onnx))
 @steps_option(3600)
 @batch_option(128)
 @THREADS
+@DEVICE
 @COMPILED
+@TENSORBOARD
 @click.option(
     "--start-decoder", type=PATH, cls=RenamedOption, old="--decoder-of",
     help="Codec weights to start from. The encoder stays frozen, so the denoiser stays valid.",
@@ -165,37 +179,47 @@ def codec(
     steps: int,
     batch: int,
     threads: int,
+    device: str | None,
     compiled: bool,
+    tensorboard: bool,
     start_decoder: Path | None,
     sharpness_weight: float,
     sampled_by: Path | None,
 ) -> None:
     """Train the codec, an autoencoder from pixels to latents; writes OUT/codec.safetensors."""
-    from undiffuse.config import PRESETS
+    from undiffuse.config import STAGE_PRESETS
     from undiffuse.data.picture_set import PictureSet
     from undiffuse.training.decoder_finetune import COUNT, sample_latents
+    from undiffuse.training.distributed import start
     from undiffuse.training.stages import StageOptions, codec_stage, train_rows
 
+    chosen = start(device)
     everything = PictureSet.read(data, on_bad=report_bad_sample)
     sampled = None
     if sampled_by:
         pictures, cache = train_rows(everything), out.parent / "cache"
-        sampled = sample_latents(pictures, sampled_by, cache, COUNT, say)
-    options = StageOptions(out, steps, batch, compiled, threads)
-    config = PRESETS["codec"]["codec"]
-    run_stage(codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled))
+        sampled = sample_latents(pictures, sampled_by, cache, COUNT, say, chosen)
+    options = StageOptions(out, steps, batch, compiled, threads, chosen)
+    config = STAGE_PRESETS["codec"]["codec"]
+    stage = codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled)
+    run_stage(stage, tensorboard)
 
 
 @command.command()
 @DATA
 @OUT
-@click.option("--clip", "clip_path", type=PATH, required=True, help="CLIP's weights.")
+@click.option(
+    "--clip", "clip_path", type=PATH, required=True,
+    help="CLIP's weights, or the folder of a pretrained CLIP.",
+)  # fmt: skip
 @click.option("--codec", "codec_path", type=PATH, required=True, help="The codec's weights.")
 @click.option("--judge", "judge_path", type=PATH, help="CLIP weights that judge samples.")
 @steps_option(30000)
 @batch_option(256)
 @THREADS
+@DEVICE
 @COMPILED
+@TENSORBOARD
 @click.option(
     "--target", type=click.Choice(["x0", "eps", "v", "previous"]), default="x0", show_default=True,
     help="What the network predicts; previous: the picture one step less noisy.",
@@ -219,30 +243,36 @@ def denoiser(
     steps: int,
     batch: int,
     threads: int,
+    device: str | None,
     compiled: bool,
+    tensorboard: bool,
     target: str,
     learning_rate: float,
     noise_level_mean: float,
     start_weights: Path | None,
 ) -> None:
     """Train the denoiser with a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
-    from undiffuse.config import PRESETS
+    from undiffuse.config import STAGE_PRESETS
     from undiffuse.data.picture_set import PictureSet
     from undiffuse.networks.denoiser import DenoiserNetwork
-    from undiffuse.training.latent_cache import FrozenModels, TextEmbedder
+    from undiffuse.training.distributed import start
+    from undiffuse.training.embedder import TextEmbedder
+    from undiffuse.training.latent_cache import FrozenModels
     from undiffuse.training.model_io import load_start_weights
     from undiffuse.training.stages import StageOptions, denoiser_stage
 
-    config = replace(PRESETS["denoiser"]["denoiser"], target=target)
+    config = replace(STAGE_PRESETS["denoiser"]["denoiser"], target=target)
+    chosen = start(device)
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", report_bad_sample)
-    frozen = FrozenModels.load(clip_path, codec_path)
-    judge = TextEmbedder.load(judge_path) if judge_path else None
+    frozen = FrozenModels.load(clip_path, codec_path, chosen)
+    config = replace(config, embed=frozen.embed_texts.dim)
+    judge = TextEmbedder.load(judge_path, chosen) if judge_path else None
     if start_weights:  # a file that does not fit is refused before the long work
         load_start_weights(start_weights, "denoiser", DenoiserNetwork(config), frozen.hashes)
     cache = frozen.cache(pictures, out.parent / "cache", say)
-    run_stage(
-        denoiser_stage(
-            pictures, frozen, cache, config, StageOptions(out, steps, batch, compiled, threads),
-            learning_rate, noise_level_mean, judge, start_weights,
-        )
+    options = StageOptions(out, steps, batch, compiled, threads, chosen)
+    stage = denoiser_stage(
+        pictures, frozen, cache, config, options, learning_rate, noise_level_mean, judge,
+        start_weights,
     )  # fmt: skip
+    run_stage(stage, tensorboard)

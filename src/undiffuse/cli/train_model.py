@@ -1,18 +1,51 @@
 """`undiffuse train DATA -o MODEL`: from a data set to a model folder that draws, in one command."""
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from undiffuse.cli.options import PATH
 from undiffuse.cli.param_types import OUTPUT_FOLDER, FiniteFloat
+from undiffuse.cli.progress_bar import Display, Follower
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
-    from undiffuse.training.plan import TimeLimit
     from undiffuse.training.stages import Stage
+    from undiffuse.training.train_model import StageContext
 
 SINGLE_STEPS = ("clip", "codec", "denoiser", "decoder")
+DEVICES = ("cuda", "mps", "cpu")
+DEVICE_HELP = "Where to train. Default: cuda, else mps, else cpu."
+
+
+def check_tensorboard(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """UserError, before the long work, if TensorBoard is asked for and not installed."""
+    if value:
+        from undiffuse.training.metrics import require_tensorboard
+
+        require_tensorboard()
+    return value
+
+
+TENSORBOARD = click.option(
+    "--tensorboard", is_flag=True, callback=check_tensorboard,
+    help="Also write TensorBoard's event files, beside the checkpoints.",
+)  # fmt: skip
+
+
+class BatchSize(click.ParamType):
+    """A number of pictures, or "auto"."""
+
+    name = "size"
+    numbers = click.IntRange(8, 2**16)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "N|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else self.numbers.convert(value, param, ctx)
 
 
 def parse_steps(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> object:
@@ -55,16 +88,31 @@ def parse_steps(ctx: click.Context, param: click.Parameter, values: tuple[str, .
 )
 @click.option("--style", help="Style name of images that have none. Default: name of DATA.")
 @click.option("--alpha", is_flag=True, help="Train on transparency too (RGBA); from scratch only.")
+@click.option(
+    "--batch", type=BatchSize(),
+    help="Images per step; auto: found by trying. Default: auto on cuda, else by stage.",
+)  # fmt: skip
+@click.option(
+    "--prompts", type=PATH,
+    help="File of prompts, one per line, to draw during training. Default: eight captions of DATA.",
+)  # fmt: skip
+@TENSORBOARD
+@click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True)
 def command(
     data: str, out: Path, minutes: float | None, steps: dict[str, int], mode: str | None,
-    preset: str | None, clip: Path | None, style: str | None, alpha: bool, threads: int,
+    preset: str | None, clip: Path | None, style: str | None, alpha: bool,
+    batch: int | Literal["auto"] | None, prompts: Path | None, tensorboard: bool,
+    device: str | None, threads: int,
 ) -> None:  # fmt: skip
     """Train a model that draws on DATA; writes the folder MODEL.
 
     DATA is a folder of captioned images, a table, a saved `datasets` data set, or tar shards, as
-    `undiffuse data check DATA` reports.
+    `undiffuse data check DATA` reports. MODEL/report.html shows how training went.
     """
+    started = time.monotonic()  # importing torch takes seconds
+    from undiffuse.cli.progress import Watch, train_with_progress
+    from undiffuse.training.distributed import is_main, start
     from undiffuse.training.train_model import TrainOptions, train_model
 
     if minutes and steps:
@@ -72,17 +120,18 @@ def command(
     if alpha and mode != "scratch":
         raise UserError("--alpha needs --from-scratch: the shipped weights have no transparency")
     options = TrainOptions(
-        data, out, minutes, mode, preset, steps or None, clip, style, 4 if alpha else 3, threads
-    )
-    click.echo(train_model(options, train_stage, lambda line: click.echo(line, err=True)))
+        data, out, minutes, mode, preset, steps or None, clip, style, 4 if alpha else 3, threads,
+        start(device), batch, prompts,
+    )  # fmt: skip
+    display = Display(quiet=not is_main())
 
+    def train_stage(stage: "Stage", context: "StageContext") -> None:
+        watch = Watch(context.label, context.limit, context.run_left, context.tick, tensorboard)
+        train_with_progress(
+            stage.run, stage.validate, stage.validate_minutes, stage.chance, stage.flops, watch,
+            display,
+        )  # fmt: skip
 
-def train_stage(stage: "Stage", limit: "TimeLimit | None") -> None:
-    """Train one stage to its end with progress on stderr."""
-    from undiffuse.cli.progress import train_with_progress
-
-    if limit:
-        stage.run.steps = 10**9
-    train_with_progress(
-        stage.run, stage.validate, stage.validate_minutes, stage.chance, stage.flops, limit
-    )
+    folder = train_model(options, train_stage, display.say, Follower(display), started)
+    if is_main():
+        click.echo(folder)

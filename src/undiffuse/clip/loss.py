@@ -22,6 +22,25 @@ def contrastive_loss(image: Tensor, text: Tensor, matches: Tensor, logit_scale: 
     return (by_text + by_image) / 2
 
 
+def partial_contrastive_loss(
+    own: tuple[Tensor, Tensor], every: tuple[Tensor, Tensor], matches: tuple[Tensor, Tensor],
+    logit_scale: Tensor,
+) -> Tensor:  # fmt: skip
+    """`contrastive_loss` over some rows of a batch. The mean over equal parts of the batch is the
+    loss of the batch.
+
+    `own`: image and text vectors of b rows `(b, D)`; `every`: of the batch `(B, D)`. `matches`:
+    of the b texts with all images, and of the b images with all texts, both `(b, B)`.
+    """
+    (image, text), (all_image, all_text) = own, every
+    losses = []
+    for rows, columns, found in ((text, all_image, matches[0]), (image, all_text, matches[1])):
+        target = found.float()
+        logits = logit_scale * rows @ columns.T
+        losses.append(-(target / target.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean())
+    return (losses[0] + losses[1]) / 2
+
+
 def difference_loss(without: Tensor, with_: Tensor, words: Tensor, which: Tensor) -> Tensor:
     """Cross-entropy of the direction `with_ - without` (P, D) over the vectors of `words` (U, D).
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from undiffuse.config import EMBED_DIM, IMAGE_SIZE, ClipConfig
 from undiffuse.networks.layers import (
+    NORM_EPS,
     Downsample,
     ResBlock,
     RMSNorm,
@@ -83,15 +84,31 @@ class TextEncoder(nn.Module):
         self.register_buffer("rope", rope, persistent=False)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        x, rope, mask = self._before_last(ids, lengths)
+        x = self.blocks[-1](x, rope, mask)
+        last = x.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, x.shape[2]))[:, 0]
+        return F.normalize(self.out(self.norm(last)).float(), dim=-1)
+
+    def states(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """The inputs of the last block, each of RMS 1, `(B, N, text_width)`; padding is zeros.
+
+        The loss trains the last block's output at the last token only, but its input at all tokens.
+        """
+        x, _, _ = self._before_last(ids, lengths)
+        x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + NORM_EPS)
+        present = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        return x * present[:, :, None]
+
+    def _before_last(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         length = ids.shape[1]
         positions = torch.arange(length, device=ids.device)
         mask = (positions[None, :] >= lengths[:, None]).float() * -1e4  # (B, N)
         x = self.widen(self.tokens(ids))
         rope = self.rope[:, :length]
-        for block in self.blocks:
-            x = block(x, rope, mask[:, None, None, :])
-        last = x.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, x.shape[2]))[:, 0]
-        return F.normalize(self.out(self.norm(last)).float(), dim=-1)
+        mask = mask[:, None, None, :]
+        for block in self.blocks[:-1]:
+            x = block(x, rope, mask)
+        return x, rope, mask
 
 
 class Clip(nn.Module):
@@ -116,3 +133,10 @@ class Clip(nn.Module):
     def encode_text(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Ids `(B, N)` and lengths `(B,)` -> unit vectors `(B, 512)`."""
         return self.text(ids, lengths)
+
+    def encode_cond(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Ids `(B, N)` and lengths `(B,)` -> unit vectors and behind them `TextEncoder.states`,
+        `(B, 512 + N * text_width)`.
+        """
+        states = self.text.states(ids, lengths).flatten(1)
+        return torch.cat([self.text(ids, lengths), states.float()], dim=1)

@@ -3,32 +3,34 @@
 `build` counts and names everything that could not be rendered.
 """
 
-import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import Any
 
 from undiffuse.data import colors, npm, split
 from undiffuse.data.captions import record_words
 from undiffuse.data.composites import make_composites
-from undiffuse.data.emoji_names import FLAGS, TONES, Emoji, icon_names, read_emojibase
+from undiffuse.data.emoji_names import FLAGS, TONES, Emoji, normalize_code, read_emojibase
 from undiffuse.data.emoji_sets import EMOJI_SETS, EMOJIBASE, FLUENT_FLAT, TRAINED_STYLES, EmojiSet
+from undiffuse.data.iconify import (
+    OPAQUE,
+    RGBA,
+    Svg,
+    decode_png,
+    match_emoji,
+    read_icon_file,
+    render_svg,
+)
 from undiffuse.data.shards import Sample, find_shards, read_shards, write_shards
 from undiffuse.errors import UserError
 
 SIDE = 64
-OPAQUE = 128  # alpha above which a pixel counts as drawn
 DOMINANT_SHARE = 0.6
 COMPOSITES = 16000
-
-RGBA = NDArray[np.uint8]  # (64, 64, 4)
-Svg = tuple[str, float, float, float, float]  # body, left, top, width, height
+Track = Callable[[Iterable[Any], int, str, str], Iterable[Any]]
 
 
 @dataclass
@@ -39,28 +41,6 @@ class Report:
     absent: dict[str, list[str]] = field(default_factory=dict)  # style -> labels it lacks
     broken: list[str] = field(default_factory=list)  # "style/label: reason"
     words: list[str] = field(default_factory=list)  # of the training captions
-
-
-def render_svg(body: str, left: float, top: float, width: float, height: float) -> RGBA:
-    """An icon's SVG body as `(64, 64, 4)` uint8, straight alpha. ValueError if it is broken."""
-    import resvg_py
-
-    svg = (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{left} {top} {width} {height}" width="{SIDE}" height="{SIDE}">{body}</svg>'
-    )
-    return decode_png(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=SIDE, height=SIDE)))
-
-
-def decode_png(png: bytes) -> RGBA:
-    """A PNG file as `(64, 64, 4)` uint8. ValueError if it has another size or shows nothing."""
-    picture = Image.open(io.BytesIO(png), formats=["PNG"])
-    if picture.size != (SIDE, SIDE):
-        raise ValueError(f"it is {picture.size[0]}x{picture.size[1]} pixels, not {SIDE}x{SIDE}")
-    rgba = np.asarray(picture.convert("RGBA"))
-    if not (rgba[..., 3] > OPAQUE).any():
-        raise ValueError("the picture is empty")
-    return rgba
 
 
 def _png_sources(emoji_set: EmojiSet, folder: Path, rows: list[Emoji]) -> dict[str, bytes]:
@@ -75,38 +55,29 @@ def _png_sources(emoji_set: EmojiSet, folder: Path, rows: list[Emoji]) -> dict[s
 def _svg_sources(emoji_set: EmojiSet, folder: Path, rows: list[Emoji]) -> dict[str, Svg]:
     """Code -> SVG body and view box, from an Iconify file."""
     (file,) = npm.read_json(emoji_set.package, folder, "icons.json")
-    icons, aliases = file["icons"], {}
-    for name, alias in file.get("aliases", {}).items():
-        if set(alias) == {"parent"}:  # the same picture under another name
-            aliases[name] = icons.get(alias["parent"])
-    name_of = {}
+    chars = {}
     if emoji_set.package.name.startswith("@iconify-json/fluent"):
         (chars,) = npm.read_json(FLUENT_FLAT, folder, "chars.json")
-        name_of = {code.replace("-fe0f", ""): name for code, name in chars.items()}
-    found = {}
-    for row in rows:
-        names = (name_of.get(row.code, ""), *icon_names(row.label))
-        tables = (icons, aliases)
-        icon = next((table[name] for table in tables for name in names if name in table), None)
-        if icon is not None:
-            box = {"left": 0, "top": 0, "width": 16, "height": 16}
-            box = {key: icon.get(key, file.get(key, usual)) for key, usual in box.items()}
-            found[row.code] = (icon["body"], *box.values())
-    return found
+    by_code = {normalize_code(code): name for code, name in chars.items()}
+    return match_emoji(read_icon_file(file), rows, by_code)
 
 
 def _render(job: tuple[str, bytes | Svg]) -> tuple[str, RGBA | str]:
     """(code, source) -> (code, picture), or (code, reason)."""
     code, source = job
     try:
-        return code, decode_png(source) if isinstance(source, bytes) else render_svg(*source)
+        picture = (
+            decode_png(source, SIDE) if isinstance(source, bytes) else render_svg(source, SIDE)
+        )
+        return code, picture
     except Exception as error:  # a renderer's errors have no common base class
         return code, str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def render_set(
-    emoji_set: EmojiSet, folder: Path, rows: list[Emoji], report: Report, workers: int
-) -> dict[str, RGBA]:
+    emoji_set: EmojiSet, folder: Path, rows: list[Emoji], report: Report, workers: int,
+    track: Track = lambda rows, *_: rows,
+) -> dict[str, RGBA]:  # fmt: skip
     """Every emoji of the set that can be rendered, by code. The report gets the others."""
     style = emoji_set.style
     read = _png_sources if emoji_set.has_png_files else _svg_sources
@@ -115,7 +86,8 @@ def render_set(
     labels = {row.code: row.label for row in rows}
     pictures: dict[str, RGBA] = {}
     with ProcessPoolExecutor(workers) as pool:
-        for code, result in pool.map(_render, sources.items(), chunksize=64):
+        rendered = pool.map(_render, sources.items(), chunksize=64)
+        for code, result in track(rendered, len(sources), "pictures", f"rendering {style}"):
             if isinstance(result, str):
                 report.broken.append(f"{style}/{labels[code]}: {result}")
             else:
@@ -150,8 +122,10 @@ def build(
     offline: bool = False,
     workers: int = 2,
     log: Callable[[str], None] = lambda line: None,
+    track: Track = lambda rows, *_: rows,
 ) -> Report:
     """Build the data set in `out` from the packages in `folder`, downloaded there unless `offline`.
+    `track(rows, count, unit, work)` passes on rows and shows the progress.
 
     Raises UserError if npm is missing, or a package is missing or of another version.
     """
@@ -162,7 +136,7 @@ def build(
     report = Report()
     pictures: dict[str, dict[str, RGBA]] = {}
     for style, emoji_set in EMOJI_SETS.items():
-        pictures[style] = render_set(emoji_set, folder, rows, report, workers)
+        pictures[style] = render_set(emoji_set, folder, rows, report, workers, track)
         absent = len(report.absent[style])
         log(f"{style}: {report.drawn[style]} pictures, {absent} emoji not in this set")
     for label in report.broken:
@@ -186,7 +160,8 @@ def build(
         write_shards(samples, out, prefix=style)
     log(f"making {COMPOSITES} composites")
     originals = list(read_shards(find_shards(out)))
-    write_shards(make_composites(originals, COMPOSITES), out, prefix="composite")
+    composites = track(make_composites(originals, COMPOSITES), COMPOSITES, "pictures", "composing")
+    write_shards(composites, out, prefix="composite")
     records = (sample.record for sample in read_shards(find_shards(out)))
     trained = (record for record in records if record["split"] == split.TRAIN)
     report.words = sorted(frozenset().union(*map(record_words, trained)))

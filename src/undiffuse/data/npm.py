@@ -64,7 +64,7 @@ def read_files(package: Package, folder: Path, wanted: Callable[[str], bool]) ->
                 files[path] = stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"{tarball} can't be read ({error}): delete it and run again") from error
-    manifest = _parse_json(package, "package.json", files.pop("package.json", b"{}"))
+    manifest = parse_json(package, "package.json", files.pop("package.json", b"{}"))
     found = manifest.get("version", "unknown") if isinstance(manifest, dict) else "unknown"
     if found != package.version:
         raise UserError(f"{tarball} holds version {found}: delete it and run again")
@@ -79,10 +79,11 @@ def read_json(package: Package, folder: Path, *paths: str) -> list[Any]:
     for path in paths:
         if path not in files:
             raise UserError(f"{package.tarball} in {folder} has no {path}: delete it and run again")
-    return [_parse_json(package, path, files[path]) for path in paths]
+    return [parse_json(package, path, files[path]) for path in paths]
 
 
-def _parse_json(package: Package, path: str, data: bytes) -> Any:
+def parse_json(package: Package, path: str, data: bytes) -> Any:
+    """The value of a JSON file of a package. Raises UserError if it is not JSON."""
     try:
         return json.loads(data)
     except ValueError as error:

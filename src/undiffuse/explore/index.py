@@ -4,7 +4,7 @@ Stored as safetensors: one vector per image, and the size and time its file had.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ INDEX_FILE = ".undiffuse-index.safetensors"
 BATCH = 64  # images
 SAVE_EVERY = 32  # batches
 Stamp = tuple[int, int]  # bytes, nanoseconds
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+Progress = Callable[[Sequence[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)

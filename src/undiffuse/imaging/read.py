@@ -1,7 +1,7 @@
 """Reads untrusted image files: bounded, upright, in RGB on white."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,12 +44,26 @@ def open_image(path: Path, draft: int = 0) -> "Image.Image":
     `draft`: a JPEG may be decoded smaller, down to this many pixels a side; 0 decodes all of it.
     UserError as `read_image`.
     """
-    data = read_bytes(path, MAX_FILE)
+    return decode_image(read_bytes(path, MAX_FILE), path, draft)
+
+
+def decode_image(
+    data: bytes,
+    path: Path,
+    draft: int = 0,
+    *,
+    most: int = MAX_PIXELS,
+    formats: Collection[str] = frozenset(FORMATS.values()),
+) -> "Image.Image":
+    """The first frame of an image file's bytes, as `open_image` reads it.
+
+    `path` is its name in errors, `most` the largest number of pixels, `formats` Pillow's names.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(BytesIO(data), formats=sorted(set(FORMATS.values()))) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with Image.open(BytesIO(data), formats=sorted(formats)) as image:
+            if image.width * image.height > most:
                 raise UserError(f"{path} is too large: {image.width}x{image.height} pixels")
             if draft:
                 image.draft("RGB", (draft, draft))

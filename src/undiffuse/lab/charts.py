@@ -1,25 +1,20 @@
 """Images of the report: strips of pictures as PNG files, charts as SVG files."""
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
-from typing import Any
 
-import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from torch import Tensor
 
+from undiffuse.evaluation.page import COLORS, to_svg
 from undiffuse.evaluation.statistics import Metric
 from undiffuse.imaging.png import encode_png, upscale
 from undiffuse.lab.toy_data import to_bytes
 
-COLORS = ("#3b82c4", "#d9652b", "#2e9d6a", "#b04fb5", "#b8901c", "#d0436b", "#7a7f87")
 LINES = ("-", "--", ":", "-.", (0, (1, 4)), (0, (8, 3)), (0, (4, 4)))
 PLANE = (-2.2, 2.2)  # range of both axes of a plane plot
-# No random ids and no date: the same plot gives the same file.
-SVG: Any = {"svg.hashsalt": "undiffuse", "svg.fonttype": "none", "font.size": 9}
 
 
 def image_strip(pixels: Tensor, scale: int = 2, gap: int = 1) -> bytes:
@@ -49,7 +44,7 @@ def line_chart(
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.spines[["top", "right"]].set_visible(False)
     canvas.legend(loc="outside right upper", frameon=False)
-    return _to_svg(canvas)
+    return to_svg(canvas)
 
 
 def plane_plots(plots: Mapping[str, Callable[[Axes], None]], columns: int = 4) -> bytes:
@@ -61,11 +56,4 @@ def plane_plots(plots: Mapping[str, Callable[[Axes], None]], columns: int = 4) -
         draw(axes)
         axes.set(xlim=PLANE, ylim=PLANE)
         axes.set_title(title, fontsize=9)
-    return _to_svg(canvas)
-
-
-def _to_svg(canvas: Canvas) -> bytes:
-    file = BytesIO()
-    with matplotlib.rc_context(SVG):
-        canvas.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+    return to_svg(canvas)

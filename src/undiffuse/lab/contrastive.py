@@ -16,7 +16,7 @@ from undiffuse.clip.model import Clip
 from undiffuse.clip.tokenizer import Tokenizer
 from undiffuse.config import ClipConfig
 from undiffuse.evaluation.statistics import Metric, mean_metric
-from undiffuse.lab.budget import Budget
+from undiffuse.lab.budget import CLIP_STEP, Budget
 from undiffuse.lab.charts import image_strip
 from undiffuse.lab.claims import Check, ClaimResult, ReportFigure, share_metric
 from undiffuse.lab.experiment import BATCH, Progress, train_network
@@ -96,7 +96,7 @@ def train_clip(
 
     trained: Any = train_network(
         model, clip_loss(model, tokenizer, pictures), budget.clip_steps, CLIP_BATCH, seed,
-        progress, "CLIP", after_step,
+        progress, "CLIP", after_step, CLIP_STEP,
     )  # fmt: skip
     clips["after"] = ToyClip.embed_prompts(trained, tokenizer)
     return clips["after"], _result(budget, seed, clips, held_out)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from undiffuse import diffusion
 from undiffuse.config import DenoiserConfig
 from undiffuse.evaluation.statistics import Metric, mean_metric, ratio_metric
-from undiffuse.lab.budget import Budget
+from undiffuse.lab.budget import SAMPLING_STEP, Budget
 from undiffuse.lab.charts import image_strip
 from undiffuse.lab.claims import group_means, share_metric
 from undiffuse.lab.toy_data import (
@@ -39,22 +39,22 @@ from undiffuse.training.torch_denoiser import torch_denoiser
 LEARNING_RATE = 3e-3
 BATCH = 128  # pictures sampled at once
 LINEAR = diffusion.linear_schedule()
-Progress = Callable[[int, str], None]  # steps done since the last call, and of what
+Progress = Callable[[float, str], None]  # work since the last call (`lab.budget`), and of what
 Loss = Callable[[int, Any], dict[str, Tensor]]
 
 
 def train_network(
     model: nn.Module, loss: Loss, steps: int, batch: int, seed: int, progress: Progress,
-    name: str, after_step: Callable[[Run], None] = lambda run: None,
+    name: str, after_step: Callable[[Run], None] = lambda run: None, work: float = 1.0,
 ) -> Any:  # fmt: skip
-    """Train with the package's loop; returns the model with averaged weights."""
+    """Train with the package's loop; returns the model with averaged weights. `work`: of a step."""
     with tempfile.TemporaryDirectory(prefix="undiffuse-lab-") as folder:
         run = Run(
             Path(folder), model, loss, steps, batch, seed, {}, learning_rate=LEARNING_RATE,
             warmup=max(1, min(100, steps // 10)), decay_from=0.5, save_minutes=1e9,
         )  # fmt: skip
         for _ in train(run):
-            progress(1, name)
+            progress(work, name)
             after_step(run)
         return ema_model(run, LONG_EMA).requires_grad_(False)
 
@@ -172,6 +172,7 @@ class Experiment:
             with autocast():
                 *_, last = run_sampler(denoiser, source, part, steps=steps, **options)
             parts.append(last.x_t)
+            self.progress(SAMPLING_STEP * steps * len(cond), name)
         return self.samples(name, unpatchify(torch.cat(parts)))
 
     def new_network(self, target: str, seed: int) -> DenoiserNetwork:

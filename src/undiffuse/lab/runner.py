@@ -1,13 +1,11 @@
 """Runs all experiments and writes the report: lab.html and lab.json."""
 
 import json
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from jinja2 import Template
-
+from undiffuse.evaluation.page import render_page
 from undiffuse.evaluation.statistics import Metric
 from undiffuse.imaging.files import write_atomic
 from undiffuse.lab.budget import Budget
@@ -71,11 +69,7 @@ def write_report(folder: Path, results: list[ClaimResult], budget: Budget, seed:
 
 def render_html(results: list[ClaimResult], facts: dict[str, object]) -> str:
     """The page. All text is escaped and all images are data URIs, so that it needs no network."""
-    template = Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return template.render(
-        rule=RULE, results=results, facts=facts, format_value=format_value,
-        base64=lambda data: b64encode(data).decode(),
-    )  # fmt: skip
+    return render_page(TEMPLATE, rule=RULE, results=results, facts=facts, format_value=format_value)
 
 
 def format_value(metric: Metric, value: float | None) -> str:

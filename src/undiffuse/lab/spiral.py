@@ -13,8 +13,10 @@ from numpy.random import Generator, Philox
 from torch import Tensor, nn
 
 from undiffuse import diffusion
+from undiffuse.evaluation.page import COLORS
 from undiffuse.evaluation.statistics import Metric, mean_metric
-from undiffuse.lab.charts import COLORS, PLANE, plane_plots
+from undiffuse.lab.budget import SPIRAL_STEP
+from undiffuse.lab.charts import PLANE, plane_plots
 from undiffuse.lab.claims import Check, ClaimResult, ReportFigure, share_metric
 from undiffuse.lab.experiment import LINEAR, Experiment, run_sampler, train_network
 from undiffuse.training.denoiser import sample_noise_levels
@@ -76,7 +78,9 @@ def train_spiral_denoiser(experiment: Experiment) -> diffusion.Denoiser:
         return {"loss": (weight * (prediction - x0).square().mean(1)).mean()}
 
     steps, seed = experiment.budget.spiral_steps, experiment.seed
-    trained: Any = train_network(model, loss, steps, BATCH, seed, experiment.progress, "the spiral")
+    trained: Any = train_network(
+        model, loss, steps, BATCH, seed, experiment.progress, "the spiral", work=SPIRAL_STEP
+    )
 
     @torch.inference_mode()
     def denoiser(x_t: Tensor, t: float, cond: Tensor | None) -> Tensor:

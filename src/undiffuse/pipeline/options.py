@@ -12,6 +12,7 @@ from undiffuse.errors import UserError
 
 MAX_STEPS = 1000
 UNIFORM_SAMPLERS = ("blend", "previous")  # their steps are evenly spaced: 5%, 10%, ... picture
+FRESHNESS = {"blend": "freshness", "ddim": "eta"}  # sampler -> its argument for new noise
 
 
 class DrawOptions(TypedDict, total=False):
@@ -21,6 +22,8 @@ class DrawOptions(TypedDict, total=False):
     first_index     index of the first picture; picture k of n has index first_index + k.
     steps, sampler  how many denoising steps, and the name of a sampler in `diffusion.SAMPLERS`.
     guidance        scale of classifier-free guidance; 1 is off.
+    freshness       share of the noise that is new at each step, in [0, 1]: blend's `freshness` and
+                    ddim's `eta`. Other samplers have none.
     style           emoji style, added to a prompt that names none; "" for none.
     style_strength  how much more of the style the last steps get; 0 if no style is requested.
     negative        text or sum whose vector is subtracted from the prompt's.
@@ -28,12 +31,14 @@ class DrawOptions(TypedDict, total=False):
     start           image file to start from; `strength`, in (0, 1], is the noise level.
     mask            image file: white parts of `start` are drawn, black parts keep their bytes.
     gradient        scale of the CLIP gradient added to each x0; needs the extra [train].
+    literal         take prompts as they are; otherwise unknown words are read with the lexicon.
     """
 
     first_index: int
     steps: int | None
     sampler: str | None
     guidance: float | None
+    freshness: float | None
     style: str | None
     style_strength: float | None
     negative: str | None
@@ -42,6 +47,7 @@ class DrawOptions(TypedDict, total=False):
     strength: float | None
     mask: str | Path | None
     gradient: float | None
+    literal: bool
 
 
 def resolve_config(
@@ -76,4 +82,9 @@ def check_config(config: DrawConfig, styles: tuple[str, ...] = STYLES) -> DrawCo
     check_range("band_high", config.band_high, 0.0, 1.0)
     check_range("band_low", config.band_low, 0.0, config.band_high)
     check_range("shift", config.shift, 0.01, 100.0)
+    if config.freshness is not None:
+        check_range("freshness", config.freshness, 0.0, 1.0)
+        if config.sampler not in FRESHNESS:
+            names = " or ".join(FRESHNESS)
+            raise UserError(f"sampler {config.sampler!r} has no freshness: choose {names}")
     return config

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from undiffuse.clip.reading import Reader
 from undiffuse.config import EMBED_DIM, STYLES
 from undiffuse.errors import UserError
-from undiffuse.explore.expression import Term, is_sum, parse_expression, weighted_sum
+from undiffuse.explore.expression import (
+    MAX_LENGTH,
+    Term,
+    is_sum,
+    parse_expression,
+    weighted_sum,
+)
 from undiffuse.runtime.networks import Floats
 
 # The share of the negative prompt's vector that is subtracted (docs/log): 0.5 leaves too much of
@@ -33,6 +40,8 @@ class Prompt:
     unstyled         the same terms without a style, where it can be removed.
     style_requested  whether the user asked for a style, in the prompt or as an option.
     notes            what the user should know.
+    sentence         the text whose tokens the denoiser reads; "" for a sum and for images.
+    read             the text as the lexicon reads it; the same as `prompt` without a lexicon.
     """
 
     prompt: str
@@ -41,6 +50,8 @@ class Prompt:
     unstyled: tuple[Term, ...] = ()
     style_requested: bool = False
     notes: tuple[str, ...] = ()
+    read: str = ""
+    sentence: str = ""
 
     @property
     def text(self) -> str:
@@ -60,13 +71,15 @@ class Prompt:
         terms = self.terms + negated(negative.terms)
         return replace(self, terms=terms, unstyled=self.unstyled + negated(negative.unstyled))
 
-    def embed(self, encode: EncodeTerm, style_strength: float = 0.0) -> Floats:
-        """The unit vector (512,) of the sum v, zeros without terms.
+    def embed(
+        self, encode: EncodeTerm, style_strength: float = 0.0, dim: int = EMBED_DIM
+    ) -> Floats:
+        """The unit vector (dim,) of the sum v, zeros without terms.
 
         With a style strength s it is that of v + s (v - u), where u is the sum without the style.
         """
         if not self.terms:
-            return np.zeros(EMBED_DIM, np.float32)
+            return np.zeros(dim, np.float32)
         vector = weighted_sum(self.terms, encode)
         if not style_strength or self.unstyled == self.terms:
             return vector
@@ -77,12 +90,13 @@ class Prompt:
 
 def parse_prompt(
     prompt: str, style: str, *, style_requested: bool = False, like: Sequence[str | Path] = (),
-    styles: tuple[str, ...] = STYLES,
+    styles: tuple[str, ...] = STYLES, reader: Reader | None = None,
 ) -> Prompt:  # fmt: skip
     """The parsed prompt, with `style` added to its words unless they name a style themselves.
 
     `style_requested`: whether the user asked for `style`. `like`: image files to add to the sum.
-    `styles`: those that the model knows.
+    `styles`: those that the model knows. `reader`: replaces unknown words; None takes the prompt
+    literally.
     UserError for a prompt that is no UTF-8 text, and as `parse_expression`.
     """
     try:
@@ -90,18 +104,52 @@ def parse_prompt(
     except (AttributeError, UnicodeEncodeError) as error:
         raise UserError(f"prompt {prompt!r} is no UTF-8 text") from error
     terms = parse_expression(prompt) if prompt.strip() else []
+    read, notes = prompt, tuple[str, ...]()
+    if reader is not None:
+        terms, read, notes = _read_terms(terms, prompt, reader)
     texts = [term.text for term in terms if not term.is_picture]
-    notes: tuple[str, ...] = ()
     names_style, suffix = _style_patterns(styles)
     if any(names_style.search(text) for text in texts):
         if style_requested and style:
-            notes = (f"the prompt names a style itself: the style {style} is not added",)
+            notes += (f"the prompt names a style itself: the style {style} is not added",)
         style = ""
     style = style if texts else ""
     styled, unstyled = [_with_style(term, style) for term in terms], _without_style(terms, suffix)
     requested = unstyled != terms or (style_requested and style != "")
     images = [Term(1.0, str(path), is_picture=True) for path in like]
-    return Prompt(prompt, (*styled, *images), style, (*unstyled, *images), requested, notes)
+    every = (*styled, *images)
+    sentence = "" if not every or is_sum(every) else every[0].text
+    return Prompt(
+        prompt, every, style, (*unstyled, *images), requested, notes, read, sentence
+    )  # fmt: skip
+
+
+def _read_terms(
+    terms: list[Term], prompt: str, reader: Reader
+) -> tuple[list[Term], str, tuple[str, ...]]:
+    """The terms and the prompt as they are read, and a note for each change."""
+    sure = bool(terms) and is_sum(terms)
+    readings = [reader.read("" if term.is_picture else term.text, sure) for term in terms]
+    changes = [change for reading in readings for change in reading.changes]
+    if not changes:
+        return terms, prompt, ()
+    pairs = zip(terms, readings, strict=True)
+    read = [one if one.is_picture else replace(one, text=r.text) for one, r in pairs]
+    text = read[0].text
+    if is_sum(read) or len(text) > MAX_LENGTH or parse_expression(text) != read:
+        text = " ".join(_exact_term(term) for term in read)
+    if len(text) > MAX_LENGTH:  # could not be parsed again
+        return terms, prompt, ()
+    names = reader.lexicon.languages
+    return read, text, tuple(dict.fromkeys(change.note(names) for change in changes))
+
+
+def _exact_term(term: Term) -> str:
+    """A term that `parse_expression` reads as the same term of a sum."""
+    weight = np.format_float_positional(abs(term.weight), trim="0")
+    return f"{'-' if term.weight < 0 else '+'} {weight}*" + (
+        term.text if term.is_picture else f'"{term.text}"'
+    )
 
 
 def _with_style(term: Term, style: str) -> Term:

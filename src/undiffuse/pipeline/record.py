@@ -18,14 +18,19 @@ SETTINGS: dict[str, type] = {
     "guidance": float, "shift": float, "band": list, "style_strength": float, "style_below": float,
 }  # fmt: skip
 OPTIONS: dict[str, type] = {
-    "negative": str, "strength": float, "gradient": float, "start": str, "mask": str, "like": list,
+    "negative": str, "strength": float, "gradient": float, "freshness": float, "start": str,
+    "mask": str, "like": list,
 }  # fmt: skip
+# Key -> the argument that it replaces when the picture is drawn again: the text as it was read.
+READ = {"read": "prompt", "negative_read": "negative"}
 
 
 def settings_record(prompt: Prompt, config: DrawConfig, seed: int, index: int) -> dict[str, Any]:
-    """The settings of one picture as plain data."""
+    """The settings of one picture as plain data. "read" is there if the lexicon changed the prompt:
+    the text that is drawn again, even if a later lexicon reads it differently."""
+    read = {"read": prompt.read} if prompt.read != prompt.prompt else {}
     return {
-        "prompt": prompt.prompt, "style": prompt.style, "text": prompt.text,
+        "prompt": prompt.prompt, **read, "style": prompt.style, "text": prompt.text,
         "style_strength": float(config.style_strength), "style_below": float(config.style_below),
         "seed": int(seed), "index": int(index), "sampler": config.sampler,
         "steps": int(config.steps), "guidance": float(config.guidance),
@@ -33,7 +38,9 @@ def settings_record(prompt: Prompt, config: DrawConfig, seed: int, index: int) -
     }  # fmt: skip
 
 
-def options_record(options: DrawOptions, prompts: Sequence[Prompt]) -> dict[str, Any]:
+def options_record(
+    options: DrawOptions, prompts: Sequence[Prompt], negative: Prompt
+) -> dict[str, Any]:
     """The options that were given, and the hash of each image file that they or the prompts name.
 
     UserError for a file that can't be read.
@@ -42,9 +49,12 @@ def options_record(options: DrawOptions, prompts: Sequence[Prompt]) -> dict[str,
     record: dict[str, Any] = {
         name: [str(path) for path in value] if kind is list else kind(value)
         for name, kind in OPTIONS.items()
-        if (value := given.get(name))
+        if (value := given.get(name)) or value == 0  # 0 is a freshness, not its absence
     }
-    paths = {term.text for prompt in prompts for term in prompt.terms if term.is_picture}
+    if negative.read != negative.prompt:
+        record["negative_read"] = negative.read
+    terms = [term for prompt in (*prompts, negative) for term in prompt.terms]
+    paths = {term.text for term in terms if term.is_picture}
     paths |= {record[name] for name in ("start", "mask") if name in record}
     if paths:
         record["files"] = {path: _file_hash(Path(path)) for path in sorted(paths)}
@@ -59,7 +69,8 @@ def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[s
     if isinstance(record.get("grid"), list):
         raise UserError(f"{path} is a grid of pictures: replay one of them")
     options = {name: record[name] for name in OPTIONS if name in record}
-    for name, kind in (SETTINGS | {name: OPTIONS[name] for name in options}).items():
+    kinds = SETTINGS | {name: OPTIONS[name] for name in options}
+    for name, kind in (kinds | {name: str for name in READ if name in record}).items():
         value = record.get(name)
         items = value if isinstance(value, list) else []
         if (
@@ -75,6 +86,8 @@ def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[s
     )  # fmt: skip
     names = {"prompt": "prompt", "seed": "seed", "index": "first_index"}
     options |= {argument: record[key] for key, argument in names.items()}
+    options |= {argument: record[key] for key, argument in READ.items() if key in record}
+    options["literal"] = True
     return config, options | {"style_strength": record["style_strength"]}
 
 

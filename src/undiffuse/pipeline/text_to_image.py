@@ -15,18 +15,22 @@ from typing import Any, Unpack
 import numpy as np
 
 from undiffuse import diffusion
-from undiffuse.config import EMBED_DIM, DrawConfig
+from undiffuse.clip.lexicon import FILE, Lexicon
+from undiffuse.clip.reading import Reader
+from undiffuse.config import DrawConfig
 from undiffuse.diffusion.arrays import Array, Denoiser, check_int, check_range
 from undiffuse.errors import UserError
 from undiffuse.explore.space import Space
 from undiffuse.imaging.png import Pixels, unpremultiply
 from undiffuse.pipeline.init_image import InitImage, read_init_image
-from undiffuse.pipeline.options import DrawOptions, resolve_config
+from undiffuse.pipeline.options import FRESHNESS, DrawOptions, resolve_config
 from undiffuse.pipeline.picture import Picture, Preview
 from undiffuse.pipeline.prompt import Prompt, interpolate_prompts, parse_prompt
 from undiffuse.pipeline.record import options_record, settings_record
+from undiffuse.pretrained.encoder import PretrainedClip
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
+from undiffuse.runtime.session import PRETRAINED, weight_file
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -50,11 +54,12 @@ class DrawPlan:
 class TextToImage:
     """A loaded model; see `load`. `defaults` apply where a call gives no option."""
 
-    clip: ClipEncoder
+    clip: ClipEncoder | PretrainedClip
     denoiser: DenoiserRuntime
     codec: CodecRuntime
     folder: Path
     defaults: DrawConfig = field(default_factory=DrawConfig)
+    reader: Reader | None = None  # of the model's lexicon; without one, prompts are literal
 
     def generate(
         self, prompt: str | Sequence[str], n: int = 1, seed: int = 0, **options: Unpack[DrawOptions]
@@ -77,8 +82,10 @@ class TextToImage:
         self, one: str, other: str, count: int = 8, seed: int = 0, **options: Unpack[DrawOptions]
     ) -> list[Picture]:
         """Interpolate between two prompts: `count` pictures, all from the same noise."""
+        if self.reader is not None and not options.get("literal"):
+            one, other = (parse_prompt(text, "", reader=self.reader).read for text in (one, other))
         prompts = interpolate_prompts(one, other, Space(self.clip).encode_term, count)
-        return self.generate(prompts, 1, seed, **options)
+        return self.generate(prompts, 1, seed, **options | {"literal": True})
 
     def decode(self, x: Array) -> Pixels:
         """Latents (B, C, S, S) as bytes (B, H, W, 3), or (B, H, W, 4) with straight alpha."""
@@ -105,8 +112,11 @@ class TextToImage:
             x0 = self.codec.encode(plan.init_image.normalized)
             noise = noise + np.float32(alpha / sigma) * x0  # the sampler multiplies by sigma
         times = diffusion.shifted_times(config.steps, config.shift, start=start)
+        fresh: dict[str, Any] = {"fresh": plan.noise_source}
+        if config.freshness is not None:
+            fresh[FRESHNESS[config.sampler]] = config.freshness
         for step in diffusion.SAMPLERS[config.sampler](
-            denoiser, noise, plan.cond, schedule=schedule, times=times, fresh=plan.noise_source
+            denoiser, noise, plan.cond, schedule=schedule, times=times, **fresh
         ):
             yield Preview(step, plan, self.decode)
 
@@ -122,14 +132,14 @@ class TextToImage:
         if not texts:
             raise UserError("the list of prompts is empty: give at least one prompt")
         requested, like = bool(options.get("style")), options.get("like", ())
-        styles = self.denoiser.styles
-        prompts = [
-            parse_prompt(text, config.style, style_requested=requested, like=like, styles=styles)
-            for text in texts
-        ]
-        negative = parse_prompt(options.get("negative") or "", config.style, styles=styles)
+        parse = partial(
+            parse_prompt, style=config.style, styles=self.denoiser.styles,
+            reader=None if options.get("literal") else self.reader,
+        )  # fmt: skip
+        prompts = [parse(text, style_requested=requested, like=like) for text in texts]
+        negative = parse(options.get("negative") or "")
         init_image = read_init_image(options, self.codec.config.image_size)
-        inputs = self._model_record() | options_record(options, [*prompts, negative])
+        inputs = self._model_record() | options_record(options, prompts, negative)
         # One row for each picture, prompt by prompt.
         rows = [one.subtract(negative) for one in prompts for _ in range(n)]
         indices = [*range(first, first + n)] * len(prompts)
@@ -155,25 +165,42 @@ class TextToImage:
         encode = cache(Space(self.clip).encode_term)
         cond = late_cond = negative_cond = None
         if any(row.terms for row in rows):
-            cond = np.stack([row.embed(encode) for row in rows])
+            cond = np.stack([row.embed(encode, dim=self.clip.dim) for row in rows])
         if any(strengths):
             pairs = zip(rows, strengths, strict=True)
-            late_cond = np.stack([row.embed(encode, strength) for row, strength in pairs])
+            late_cond = np.stack(
+                [row.embed(encode, strength, self.clip.dim) for row, strength in pairs]
+            )
+        cond, late_cond = (self._with_states(each, rows) for each in (cond, late_cond))
         if negative.terms and not all(row.terms for row in rows):
-            zeros = np.zeros(EMBED_DIM, np.float32)
+            zeros = np.zeros(self.clip.dim, np.float32)
             away = negative.embed(encode)
             negative_cond = np.stack([zeros if row.terms else away for row in rows])
+            negative_cond = self._with_states(
+                negative_cond, [replace(negative, sentence="")] * len(rows)
+            )
         return cond, late_cond, negative_cond
+
+    def _with_states(self, cond: Array | None, rows: list[Prompt]) -> Array | None:
+        """`cond` with the states of the prompts' tokens behind it, if the denoiser reads them."""
+        count = self.denoiser.config.text_tokens
+        if cond is None or not count or isinstance(self.clip, PretrainedClip):
+            return cond
+        states = self.clip.encode_states([row.sentence for row in rows], count)
+        return np.concatenate([cond, states], axis=1)
 
     def _clip_gradient(self, scale: float) -> Callable[[Denoiser], Denoiser]:
         if check_range("gradient", scale, -100.0, 100.0) == 0.0:
             return lambda denoiser: denoiser
+        if isinstance(self.clip, PretrainedClip):
+            raise UserError(f"gradient={scale:g}: the CLIP of {self.folder} is a pretrained one, "
+                            "and only CLIPs of undiffuse guide by gradient")  # fmt: skip
         from undiffuse.training.clip_guidance import ClipGuidance
 
         return partial(ClipGuidance(self.folder).guide, scale=scale)
 
     def _notes(self, prompt: Prompt, negative: Prompt, config: DrawConfig) -> tuple[str, ...]:
-        notes = prompt.notes
+        notes = prompt.notes + tuple(f"negative prompt: {note}" for note in negative.notes)
         if not prompt.terms:
             notes += ("the prompt is empty: the picture is random",)
         if negative.terms and not prompt.terms and config.guidance == 1.0:
@@ -191,24 +218,44 @@ class TextToImage:
         }
 
 
-def load(folder: str | Path | None = None, threads: int = 2) -> TextToImage:
+def load(
+    folder: str | Path | None = None, threads: int = 2, clip: str | Path | None = None
+) -> TextToImage:
     """Load the model in a folder, or the one that ships with the package.
 
-    The folder holds clip, codec and denoiser .safetensors and their graphs/. UserError for a file
-    that is missing or broken, or that the denoiser was not trained with.
+    The folder holds clip, codec and denoiser .safetensors and their graphs/, and may hold a
+    lexicon.safetensors, with which prompts are read. UserError for a file that is missing or
+    broken, or that the denoiser was not trained with.
+
+    A model that was trained with a pretrained CLIP has it in the folder clip/, or needs its folder
+    as `clip`, because it was too large to be copied.
     """
     folder = SHIPPED_WEIGHTS if folder is None else Path(folder)
     with ThreadPoolExecutor(1) as pool:
-        clip = pool.submit(ClipEncoder, folder, threads)
+        encoder = pool.submit(_load_clip, folder, clip, threads)
         codec = pool.submit(CodecRuntime, folder, threads)
         denoiser = DenoiserRuntime(folder, threads)
+    if denoiser.clip_name and clip is None and not (folder / PRETRAINED).is_dir():
+        raise UserError(f"the denoiser in {folder} was trained with the pretrained CLIP "
+                        f"{denoiser.clip_name} ({denoiser.trained_with['clip']}): give its folder "
+                        "with --clip")  # fmt: skip
     defaults = DrawConfig()
     if denoiser.default_style is not None:
         defaults = replace(defaults, style=denoiser.default_style)
-    model = TextToImage(clip.result(), denoiser, codec.result(), folder, defaults)
+    reader = Reader(Lexicon(folder / FILE)) if (folder / FILE).exists() else None
+    model = TextToImage(encoder.result(), denoiser, codec.result(), folder, defaults, reader)
     _check_trained_with(denoiser, "clip", model.clip.hash, folder)
     _check_trained_with(denoiser, "codec", model.codec.encoder, folder)
     return model
+
+
+def _load_clip(
+    folder: Path, given: str | Path | None, threads: int
+) -> ClipEncoder | PretrainedClip:
+    own, copied = weight_file(folder, "clip"), folder / PRETRAINED
+    if given is None and (own.exists() or not copied.is_dir()):
+        return ClipEncoder(folder, threads)
+    return PretrainedClip(copied if given is None else Path(given), threads)
 
 
 def _check_trained_with(denoiser: DenoiserRuntime, kind: str, found: str, folder: Path) -> None:

@@ -52,14 +52,16 @@ class Trace:
             label = f"{100 * step.alpha:.0f}% picture + {100 * step.sigma:.0f}% noise"
             self.frames.append(Frame(label, preview.x_t(first)[0], preview.x0(first)[0]))
 
-    def save(self) -> None:
-        """Write the file, whole or not at all. UserError if it can't be written."""
+    def encode(self) -> bytes:
+        """The file's bytes."""
         suffix = check_suffix(self.path)
         if suffix == ".png":
-            data = encode_sheet(self.frames)
-        else:
-            data = encode_animation([_animation_frame(frame) for frame in self.frames], suffix)
-        write_atomic(self.path, data)
+            return encode_sheet(self.frames)
+        return encode_animation([_animation_frame(frame) for frame in self.frames], suffix)
+
+    def save(self) -> None:
+        """Write the file, whole or not at all. UserError if it can't be written."""
+        write_atomic(self.path, self.encode())
 
 
 def encode_sheet(frames: list[Frame]) -> bytes:

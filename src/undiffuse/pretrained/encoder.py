@@ -61,7 +61,8 @@ class PretrainedClip:
 
             torch.set_num_threads(threads)
         paths = (weights_path, config_path, preprocess_path, *tokenizer_paths)
-        self.hash = hash_files(dict.fromkeys(paths))  # open_clip's has one path twice
+        self.paths = tuple(dict.fromkeys(paths))  # open_clip's has one path twice
+        self.hash = hash_files(self.paths)
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """The encoder's input for texts; `cut` is the end of each text that did not fit."""
@@ -101,8 +102,8 @@ class PretrainedClip:
         vectors = np.zeros((len(inputs), self.dim), np.float32)
         with torch.inference_mode():
             for start in range(0, len(inputs), BATCH):
-                batch = torch.from_numpy(inputs[start : start + BATCH])
-                vectors[start : start + BATCH] = normalize(encode(batch), dim=-1).numpy()
+                batch = torch.from_numpy(inputs[start : start + BATCH]).to(self.network.device)
+                vectors[start : start + BATCH] = normalize(encode(batch), dim=-1).cpu().numpy()
         return vectors
 
     def _pixels(self, pictures: NDArray[Any]) -> Floats:

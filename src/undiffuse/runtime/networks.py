@@ -71,6 +71,11 @@ class ClipEncoder:
         self._text = Session(folder, "clip_text", weights, threads)
 
     @cached_property
+    def _cond(self) -> Session:
+        weights = _read_part(self._folder, "clip", "text.", self.hash)
+        return Session(self._folder, "clip_cond", weights, self._threads)
+
+    @cached_property
     def _image(self) -> Session:
         weights = _read_part(self._folder, "clip", "image.", self.hash)
         return Session(self._folder, "clip_image", weights, self._threads, by_row=True)
@@ -86,6 +91,18 @@ class ClipEncoder:
         tokens = self.tokens(texts)
         # Tokens are padded to the whole context: sums over another length round differently.
         return self._text(ids=tokens.ids, lengths=tokens.lengths)
+
+    def encode_states(self, texts: Sequence[str], count: int) -> Floats:
+        """What a denoiser reads of the first `count` tokens of texts, (B, count * text_width);
+        zeros behind the end of a text. An empty text has no tokens.
+        """
+        states = np.zeros((len(texts), count * self.config.text_width), np.float32)
+        rows = [row for row, text in enumerate(texts) if text]
+        if rows:
+            tokens = self.tokens([texts[row] for row in rows])
+            cond = self._cond(ids=tokens.ids, lengths=tokens.lengths)
+            states[rows] = cond[:, self.dim : self.dim + states.shape[1]]
+        return states
 
     def encode_image(self, pictures: NDArray[Any]) -> Floats:
         """Unit vectors (B, 512) of images (B, 3, H, W): bytes of any size, or 64x64 floats in
@@ -145,6 +162,7 @@ class DenoiserRuntime:
         path = weight_file(folder, "denoiser")
         weights = read_weights(path, "denoiser")
         self.hash, self.config = weights.hash, _config(DenoiserConfig, weights, path)
+        self.clip_name: str | None = weights.meta.get("clip_name")  # of a pretrained CLIP
         self.trained_with = {kind: weights.meta.get(kind) for kind in ("clip", "codec")}
         self.styles = tuple(map(str, weights.meta.get("styles", STYLES)))
         self.default_style: str | None = weights.meta.get("style")
@@ -171,7 +189,7 @@ class DenoiserRuntime:
     def _predict(self, x_t: Array, t: Times, cond: Array | None) -> Array:
         count = len(x_t)
         if cond is None:
-            cond = np.zeros((count, self.config.embed), np.float32)
+            cond = np.zeros((count, self.config.cond_size), np.float32)
         check_cond("cond", cond, x_t, rows=(count,))
         levels = np.broadcast_to(np.asarray(t, np.float32), (count,))
         return self._session(x_t=x_t, t=levels, cond=np.asarray(cond, np.float32))

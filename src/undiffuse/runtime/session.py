@@ -18,6 +18,7 @@ from undiffuse.diffusion.arrays import check_int
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import Weights
 
+PRETRAINED = "clip"  # folder of a model that holds the pretrained CLIP it was trained with
 MAX_ROWS = 32  # of one run: more rows need more memory and are no faster
 
 
@@ -31,6 +32,7 @@ class Graph:
 
 GRAPHS = {
     "clip_text": Graph("clip", "text."),
+    "clip_cond": Graph("clip", "text."),  # for a denoiser that reads the tokens of the text
     "clip_image": Graph("clip", "image."),
     "codec_encode": Graph("codec", "encoder."),
     "codec_decode": Graph("codec", "decoder."),

@@ -21,15 +21,15 @@ class ClipGuidance:
         self.clip = load_module(folder / "clip.safetensors", "clip")[0]
 
     def gradient(self, x0: NDArray[np.float32], cond: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The gradient over x0 `(B, C, S, S)` of the cosine of its picture's CLIP vector and `cond`
-        `(B, 512)`, scaled to RMS 1 per row. Rows are computed one by one, so that a picture does
-        not depend on the batch.
+        """The gradient over x0 `(B, C, S, S)` of the cosine of its picture's CLIP vector and the
+        one in `cond` `(B, D)`, scaled to RMS 1 per row. Rows are computed one by one, so that a
+        picture does not depend on the batch.
         """
         rows = []
         for z, vector in zip(torch.from_numpy(x0), torch.from_numpy(cond), strict=True):
             latent = z[None].clone().requires_grad_()
             image = self.clip.encode_image(self.codec.decode(latent))
-            (gradient,) = torch.autograd.grad((image[0] * vector).sum(), latent)
+            (gradient,) = torch.autograd.grad((image[0] * vector[: image.shape[1]]).sum(), latent)
             rows.append(gradient[0] / gradient.square().mean().sqrt().clamp(min=1e-12))
         return torch.stack(rows).numpy()
 

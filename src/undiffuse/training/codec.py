@@ -2,16 +2,20 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
 from torch.nn import functional as F
 
+from undiffuse.config import CodecConfig
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.networks.codec import Codec
-from undiffuse.training.augment import random_affine, to_float
+from undiffuse.training.augment import apply_affine, random_matrices, to_float
 from undiffuse.training.batches import MixedSampler
 from undiffuse.training.decoder_finetune import SampledLatents
+from undiffuse.training.devices import CPU, Batch, PictureTable, to_device
+from undiffuse.training.distributed import count, mean, part, weight
 from undiffuse.training.precision import autocast
 
 SAMPLED_SHARE = 0.6  # of a batch, if there are sampled latents
@@ -60,32 +64,59 @@ class CodecRecipe:
         compiled: bool = True,
         sharpness_weight: float = 0.0,
         sampled: SampledLatents | None = None,
+        device: torch.device = CPU,
     ) -> None:
-        self.pictures, self.sampler = pictures, MixedSampler(pictures)
-        self.sharpness_weight, self.sampled = sharpness_weight, sampled
-        self.sampled_count = int(batch * SAMPLED_SHARE) if sampled else 0
-        self.encoded_count = batch - self.sampled_count
-        self.latent_noise = model.config.latent_noise
+        self.pictures = PictureTable(pictures.pictures, device)
+        self.sampler = MixedSampler(pictures)
+        self.sharpness_weight, self.sampled, self.device = sharpness_weight, sampled, device
+        self.batch, self.sampled_count = batch, int(batch * SAMPLED_SHARE) if sampled else 0
+        config = model.config
+        self.latent_noise, self.latent_shape = config.latent_noise, latent_shape(config)
         wrap: Any = torch.compile if compiled else lambda function: function
         self.encode, self.decode = wrap(model.encode), wrap(model.decode_unfiltered)
 
     def loss(self, step: int, rng: Generator) -> dict[str, Tensor]:
         """ "loss", and "psnr" in dB."""
-        rows = self.sampler.draw(self.encoded_count, rng)
-        pixels = random_affine(to_float(self.pictures.pictures[rows]), rng)
+        return self.losses(to_device(self.sample(step, rng), self.device))
+
+    def sample(self, step: int, rng: Generator) -> Batch:
+        """This process's part of the batch of step k, in the processor's memory."""
+        rows = self.sampler.draw(self.batch - self.sampled_count, rng)
+        matrices = random_matrices(len(rows), rng)
+        noise = rng.standard_normal((len(rows), *self.latent_shape), dtype="float32")
+        level = rng.random((len(rows), 1, 1, 1), dtype="float32")
+        batch = {
+            "pictures": self.pictures.take(part(rows)),
+            "matrices": torch.from_numpy(part(matrices)),
+            "noise": torch.from_numpy(part(np.float32(self.latent_noise) * level * noise)),
+        }
+        if self.sampled is not None:
+            rows, x0 = self.sampled.choose(self.sampled_count, rng)
+            batch |= {"sampled_pictures": self.pictures.take(part(rows)), "sampled": part(x0)}
+        return batch
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch on the device."""
+        pixels = apply_affine(to_float(self.pictures.load(batch["pictures"])), batch["matrices"])
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with autocast():
-            latents = self.encode(pixels)
-            noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), dtype="float32"))
-            level = torch.from_numpy(rng.random((len(rows), 1, 1, 1), dtype="float32"))
-            latents = latents + self.latent_noise * level * noise
+        with autocast(self.device.type):
+            latents = self.encode(pixels) + batch["noise"]
             if self.sampled is not None:
-                rows, x0 = self.sampled.choose(self.sampled_count, rng)
-                latents = torch.cat([latents, x0])
-                pixels = torch.cat([pixels, to_float(self.pictures.pictures[rows])])
+                latents = torch.cat([latents, batch["sampled"]])
+                others = to_float(self.pictures.load(batch["sampled_pictures"]))
+                pixels = torch.cat([pixels, others])
             decoded = self.decode(latents)
         loss = reconstruction_loss(decoded, pixels)
         if self.sharpness_weight:
             loss = loss + self.sharpness_weight * sharpness_loss(decoded, pixels)
         error = (decoded.detach().clamp(-1, 1) - pixels).square().mean()
+        if count() > 1:
+            share = weight(len(pixels), self.batch)
+            loss, error = share * loss, mean(share * error)
         return {"loss": loss, "psnr": 10 * torch.log10(4.0 / error)}
+
+
+def latent_shape(config: CodecConfig) -> tuple[int, int, int]:
+    """The shape of a picture's latents, `(C, S, S)`."""
+    side = config.image_size // config.patch // 2 ** len(config.widths)
+    return config.channels, side, side

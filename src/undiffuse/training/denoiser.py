@@ -1,7 +1,9 @@
 """Training of the denoiser: noisy latents, CLIP vectors as condition and a weighted squared error.
 
 Of the conditions, 70% are vectors of captions, 20% are vectors of the pictures with a little noise
-(LAFITE, arXiv 2111.13792) and 10% are zero, for classifier-free guidance.
+(LAFITE, arXiv 2111.13792) and 10% are zero, for classifier-free guidance. A network that reads the
+tokens of the text gets those of half of the captions, so that it can also draw by vectors alone:
+sums, directions and pictures have no tokens.
 """
 
 from typing import Any
@@ -16,11 +18,15 @@ from undiffuse.data.picture_set import PictureSet
 from undiffuse.errors import UserError
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.training.batches import MixedSampler
+from undiffuse.training.devices import CPU, Batch, to_device
+from undiffuse.training.distributed import part
+from undiffuse.training.embedder import TextEmbedder
 from undiffuse.training.latent_cache import LatentCache
 from undiffuse.training.precision import autocast
 
 UNCONDITIONAL_SHARE, PICTURE_SHARE = 0.1, 0.2
 PICTURE_NOISE = 0.3  # length of the noise that is added to the vector of a picture
+WITHOUT_TOKENS = 0.5  # share of captions
 CHAIN = 20  # steps of the chain that a network for the target "previous" is trained on
 NOISE_LEVEL_MEAN, NOISE_LEVEL_STD, UNIFORM_SHARE = 0.4, 1.0, 0.1
 
@@ -36,24 +42,37 @@ def chain_length(target: str) -> int:
     return CHAIN if target == "previous" else 0
 
 
-def sample_cond(cache: LatentCache, rows: np.ndarray, rng: Generator) -> Tensor:
-    """The conditions of a batch, `(B, 512)`; rows of zeros are unconditional."""
-    count = len(rows)
-    which = torch.from_numpy(rng.integers(cache.captions.shape[1], size=count))
-    index = torch.from_numpy(rows)
-    captions = cache.captions[index, which].float()
-    noise = torch.from_numpy(rng.standard_normal(tuple(captions.shape), dtype=np.float32))
-    pictures = cache.pictures[index].float() + PICTURE_NOISE / captions.shape[1] ** 0.5 * noise
+def sample_cond(
+    cache: LatentCache, rows: np.ndarray, rng: Generator, tokens: bool = False
+) -> Batch:
+    """The conditions of this process's part of a batch: "cond" `(B, 512)`, in which rows of zeros
+    are unconditional; with `tokens` also the "ids" `(B, L)` and "lengths" `(B,)` of the captions'
+    tokens, with length 0 where there are none.
+    """
+    count, size = len(rows), cache.pictures.shape[1]
+    which = rng.integers(cache.captions.shape[1], size=count)
+    noise = torch.from_numpy(part(rng.standard_normal((count, size), dtype=np.float32)))
+    roll = torch.from_numpy(part(rng.random(count)))[:, None]
+    index = torch.from_numpy(part(rows))
+    captions = cache.captions[index, torch.from_numpy(part(which))].float()
+    pictures = cache.pictures[index].float() + PICTURE_NOISE / size**0.5 * noise
     pictures = torch.nn.functional.normalize(pictures, dim=-1)
-    roll = torch.from_numpy(rng.random(count))[:, None]
     cond = torch.where(roll < UNCONDITIONAL_SHARE + PICTURE_SHARE, pictures, captions)
-    return torch.where(roll < UNCONDITIONAL_SHARE, torch.zeros(()), cond)
+    batch = {"cond": torch.where(roll < UNCONDITIONAL_SHARE, torch.zeros(()), cond)}
+    if tokens and cache.ids is not None and cache.lengths is not None:
+        without = torch.from_numpy(part(rng.random(count))) < WITHOUT_TOKENS
+        without |= roll[:, 0] < UNCONDITIONAL_SHARE + PICTURE_SHARE
+        chosen = torch.from_numpy(part(which))
+        batch["ids"] = cache.ids[index, chosen].long()
+        batch["lengths"] = cache.lengths[index, chosen].masked_fill(without, 0)
+    return batch
 
 
 class DenoiserRecipe:
     """Builds batches and computes the loss of step k.
 
-    `noise_level_mean`: of the logit of the noise levels. Raises UserError when the shapes of the
+    `noise_level_mean`: of the logit of the noise levels. `embedder`: gives the states of tokens to
+    a network that reads them. Raises UserError when the shapes of the
     latents and of the network differ.
     """
 
@@ -65,8 +84,11 @@ class DenoiserRecipe:
         batch: int = 128,
         compiled: bool = True,
         noise_level_mean: float = NOISE_LEVEL_MEAN,
+        device: torch.device = CPU,
+        embedder: TextEmbedder | None = None,
     ) -> None:
         self.cache, self.batch, self.noise_level_mean = cache, batch, noise_level_mean
+        self.device, self.embedder = device, embedder
         self.sampler = MixedSampler(pictures)
         self.network: Any = torch.compile(model) if compiled else model
         self.config = config = model.config
@@ -81,9 +103,9 @@ class DenoiserRecipe:
     def example_inputs(self) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs of the network with one row: `x_t`, `t`, `cond`."""
         return (
-            self.cache.x0[0, :1].float(),
-            torch.ones(1),
-            torch.zeros(1, self.cache.captions.shape[-1]),
+            self.cache.x0[0, :1].float().to(self.device),
+            torch.ones(1, device=self.device),
+            torch.zeros(1, self.config.cond_size, device=self.device),
         )
 
     def chance_losses(self) -> dict[str, float]:
@@ -94,22 +116,42 @@ class DenoiserRecipe:
 
     def loss(self, step: int, rng: Generator) -> dict[str, Tensor]:
         """ "loss", the weighted squared error, and "error", without the weight."""
+        return self.losses(to_device(self.sample(step, rng), self.device))
+
+    def sample(self, step: int, rng: Generator) -> Batch:
+        """This process's part of the batch of step k, in the processor's memory.
+
+        Noise is mixed in here: its coefficients are computed in NumPy, and a GPU would wait.
+        """
         rows = self.sampler.draw(self.batch, rng)
-        variant = torch.from_numpy(rng.integers(len(self.cache.x0), size=len(rows)))
-        x0 = self.cache.x0[variant, torch.from_numpy(rows)].float()
+        shape = (len(rows), *self.cache.x0.shape[2:])
+        variant = rng.integers(len(self.cache.x0), size=len(rows))
+        x0 = self.cache.x0[torch.from_numpy(part(variant)), torch.from_numpy(part(rows))].float()
         levels = sample_noise_levels(len(rows), rng, self.noise_level_mean)
-        noise = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
+        noise = torch.from_numpy(part(rng.standard_normal(shape, dtype=np.float32)))
         fresh, chain = None, chain_length(self.target)
         if chain:
             levels = np.ceil(levels * chain) / chain
-            fresh = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
-        t = torch.from_numpy(levels)
-        x_t = diffusion.add_noise(self.schedule, x0, noise, t)
+            fresh = torch.from_numpy(part(rng.standard_normal(shape, dtype=np.float32)))
+        t = torch.from_numpy(part(levels))
         target = diffusion.target(
             self.target, self.schedule, x0, noise, t, chain=chain, fresh=fresh
         )
-        weight = torch.as_tensor(diffusion.loss_weight(self.target, self.schedule, t)).float()
-        with autocast():
-            prediction = self.network(x_t, t.float(), sample_cond(self.cache, rows, rng))
-        error = (prediction - target).square().mean((1, 2, 3))
-        return {"loss": (weight * error).mean(), "error": error.detach().mean()}
+        return {
+            "x_t": diffusion.add_noise(self.schedule, x0, noise, t),
+            "t": t.float(),
+            **sample_cond(self.cache, rows, rng, self.config.text_tokens > 0),
+            "target": target,
+            "weight": torch.as_tensor(diffusion.loss_weight(self.target, self.schedule, t)).float(),
+        }
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch on the device."""
+        cond, count = batch["cond"], self.config.text_tokens
+        with autocast(self.device.type):
+            if self.embedder is not None and count:
+                states = self.embedder.states(batch["ids"], batch["lengths"], count)
+                cond = torch.cat([cond, states], dim=1)
+            prediction = self.network(batch["x_t"], batch["t"], cond)
+        error = (prediction - batch["target"]).square().mean((1, 2, 3))
+        return {"loss": (batch["weight"] * error).mean(), "error": error.detach().mean()}

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from undiffuse.training.sharding import local, sharded_like, whole
+
 
 @cache
 def gamma_from_length(length: float) -> float:
@@ -34,17 +36,26 @@ class PowerEma:
         ]
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Update the averages with the weights after step `step`, counted from 1."""
-        parameters = dict(model.named_parameters())
+    def update(self, model: nn.Module, step: int, skip: Tensor | None = None) -> None:
+        """Update the averages with the weights after step `step`, counted from 1.
+
+        `skip`: 1 where nothing is to change, otherwise 0; known on the device alone.
+        """
+        parameters = [local(parameter) for parameter in model.parameters()]
         for length, average in zip(self.lengths, self.averages, strict=True):
             weight = 1.0 - (1.0 - 1.0 / step) ** (gamma_from_length(length) + 1.0)
-            torch._foreach_lerp_(list(average.values()), list(parameters.values()), weight)
+            averages = [local(tensor) for tensor in average.values()]
+            if skip is None:
+                torch._foreach_lerp_(averages, parameters, weight)
+            else:
+                changes = torch._foreach_sub(parameters, averages)
+                torch._foreach_mul_(changes, weight * (1.0 - skip))
+                torch._foreach_add_(averages, changes)
 
     def tensors(self) -> dict[str, Tensor]:
         """Named tensors for the checkpoint, "ema.<length>/<parameter>"."""
         return {
-            f"ema.{length}/{name}": tensor
+            f"ema.{length}/{name}": whole(tensor)
             for length, average in zip(self.lengths, self.averages, strict=True)
             for name, tensor in average.items()
         }
@@ -53,4 +64,4 @@ class PowerEma:
         """The inverse of `tensors`."""
         for length, average in zip(self.lengths, self.averages, strict=True):
             for name, tensor in average.items():
-                tensor.copy_(tensors[f"ema.{length}/{name}"])
+                tensor.copy_(sharded_like(tensors[f"ema.{length}/{name}"], tensor))

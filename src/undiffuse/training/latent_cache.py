@@ -9,21 +9,22 @@ import torch
 from numpy.random import Generator, Philox
 from torch import Tensor
 
-from undiffuse.clip.model import Clip
-from undiffuse.clip.tokenizer import Tokenizer
-from undiffuse.config import EMBED_DIM
 from undiffuse.data.captions import random_caption
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.networks.codec import Codec
 from undiffuse.training import checkpoint
-from undiffuse.training.augment import float_batches, random_affine, to_clip_input
-from undiffuse.training.model_io import load_module, load_tokenizer
+from undiffuse.training.augment import float_batches, random_affine
+from undiffuse.training.devices import CPU
+from undiffuse.training.distributed import main_first
+from undiffuse.training.embedder import Embedder, TextEmbedder, load_embedder
+from undiffuse.training.model_io import load_module
 from undiffuse.training.precision import autocast
 
 CAPTIONS, VARIANTS = 8, 4  # of each picture
 STYLED_SHARE = 0.6  # of captions that name the style, because drawing adds one to most prompts
 AUGMENTATION = 0.3  # of CLIP's: prevents memorization without visible changes
 BATCH = 512
+Follow = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -31,109 +32,117 @@ class LatentCache:
     """What the frozen networks compute for N pictures, in float16.
 
     `x0`: latents `(VARIANTS, N, C, S, S)`; the first variant is not augmented. `captions`: CLIP
-    vectors of captions `(N, CAPTIONS, 512)`; `pictures`: of the pictures `(N, 512)`.
+    vectors of captions `(N, CAPTIONS, D)`; `pictures`: of the pictures `(N, D)`. D is 512, or that
+    of a pretrained CLIP. `ids` and `lengths`: the captions' tokens, `(N, CAPTIONS, L)` and
+    `(N, CAPTIONS)`; a pretrained CLIP has none.
     """
 
     x0: Tensor
     captions: Tensor
     pictures: Tensor
-
-
-@dataclass(frozen=True)
-class TextEmbedder:
-    """A CLIP model and its tokenizer."""
-
-    model: Clip
-    tokenizer: Tokenizer
-
-    @classmethod
-    def load(cls, path: Path) -> "TextEmbedder":
-        """From a weight file. Raises UserError when it is not one of a CLIP."""
-        model, weights = load_module(path, "clip")
-        return cls(model, load_tokenizer(weights))
-
-    @torch.no_grad()
-    def __call__(self, texts: list[str]) -> Tensor:
-        """Unit vectors `(N, 512)`. Texts of like length share a batch to save padding."""
-        tokens = self.tokenizer(texts)
-        order = np.argsort(tokens.lengths, kind="stable")
-        out = torch.empty(len(texts), EMBED_DIM)
-        for start in range(0, len(texts), BATCH):
-            rows = order[start : start + BATCH]
-            lengths = torch.from_numpy(tokens.lengths[rows])
-            ids = torch.from_numpy(tokens.ids[rows, : int(lengths.max())])
-            out[torch.from_numpy(rows)] = self.model.encode_text(ids, lengths)
-        return out
+    ids: Tensor | None = None
+    lengths: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class FrozenModels:
     """The CLIP and the codec that a denoiser is trained with. `hashes`: of their weights."""
 
-    embed_texts: TextEmbedder
+    embed_texts: Embedder
     codec: Codec
     hashes: dict[str, str]
 
     @classmethod
-    def load(cls, clip: Path, codec: Path) -> "FrozenModels":
-        """From weight files. Raises UserError for a file that is missing, broken or another."""
-        model, weights = load_module(clip, "clip")
-        autoencoder, codec_weights = load_module(codec, "codec")
-        hashes = {"clip": weights.hash, "codec": codec_weights.encoder}
-        return cls(TextEmbedder(model, load_tokenizer(weights)), autoencoder, hashes)
+    def load(cls, clip: Path, codec: Path, device: torch.device = CPU) -> "FrozenModels":
+        """From weight files; `clip` may be the folder of a pretrained CLIP. Raises UserError for a
+        file that is missing, broken or another.
+        """
+        embedder, clip_hash = load_embedder(clip, device)
+        autoencoder, codec_weights = load_module(codec, "codec", device)
+        hashes = {"clip": clip_hash, "codec": codec_weights.encoder}
+        return cls(embedder, autoencoder, hashes)
 
-    def cache(self, pictures: PictureSet, folder: Path, say: Callable[[str], None]) -> LatentCache:
+    @property
+    def device(self) -> torch.device:
+        """Where both networks are."""
+        return next(self.codec.parameters()).device
+
+    def cache(
+        self, pictures: PictureSet, folder: Path, say: Callable[[str], None],
+        follow: Follow = lambda what, share: None,
+    ) -> LatentCache:  # fmt: skip
         """The latents and embeddings of a training set, read from `folder` if they are there.
+        `follow` gets what is computed and the share of it that is done.
 
         The file names hold the hashes of the networks and of the pictures. Raises UserError for a
         broken file.
         """
         say(f"encoding {len(pictures.records)} pictures {VARIANTS} times, {CAPTIONS} captions each")
-        clip, data = self.hashes["clip"], pictures.digest[:16]
-        embeddings = cached(
-            folder / f"vectors-{clip}-{data}.safetensors",
-            lambda: embed_dataset(pictures, self.embed_texts),
-        )
+        embeddings = self.embeddings(pictures, folder, follow)
         latents = cached(
-            folder / f"latents-{self.hashes['codec']}-{data}.safetensors",
-            lambda: encode_dataset(pictures, self.codec.encode),
+            folder / f"latents-{self.hashes['codec']}-{pictures.digest[:16]}.safetensors",
+            lambda: encode_dataset(pictures, self.codec.encode, self.device, follow),
         )
         return LatentCache(**latents, **embeddings)
+
+    def embeddings(
+        self, pictures: PictureSet, folder: Path, follow: Follow = lambda what, share: None
+    ) -> dict[str, Tensor]:
+        """`LatentCache.captions` and `LatentCache.pictures`, read from `folder` as in `cache`."""
+        return cached(
+            folder / f"captions-{self.hashes['clip']}-{pictures.digest[:16]}.safetensors",
+            lambda: embed_dataset(pictures, self.embed_texts, follow),
+        )
 
 
 def cached(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors in a file, computed and written first if there is no file."""
-    if not path.exists():
-        checkpoint.save(path, compute(), {})
+    with main_first():
+        if not path.exists():
+            checkpoint.save(path, compute(), {})
     return checkpoint.load(path)[0]
 
 
 @torch.inference_mode()
-def encode_dataset(pictures: PictureSet, encode: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-    """`LatentCache.x0` of a training set."""
+def encode_dataset(
+    pictures: PictureSet, encode: Callable[[Tensor], Tensor], device: torch.device = CPU,
+    follow: Follow = lambda what, share: None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """`LatentCache.x0` of a training set, computed on a device."""
     variants = []
     for variant in range(VARIANTS):
         rng = Generator(Philox(key=[variant, len(pictures.records)]))
         parts = []
-        for pixels in float_batches(pictures.pictures, BATCH):
+        for pixels in float_batches(pictures.pictures, BATCH, device):
             pixels = random_affine(pixels, rng, AUGMENTATION) if variant else pixels
-            with autocast():  # half the time in bfloat16, with an error of 0.3%
+            with autocast(device.type):  # half the time in bfloat16, with an error of 0.3%
                 latents = encode(pixels.contiguous(memory_format=torch.channels_last))
-            parts.append(latents.half().contiguous())
+            parts.append(latents.half().contiguous().cpu())
+            done = variant + len(parts) * BATCH / len(pictures.records)
+            follow("encoding pictures", min(1.0, done / VARIANTS))
         variants.append(torch.cat(parts))
     return {"x0": torch.stack(variants)}
 
 
 @torch.inference_mode()
-def embed_dataset(pictures: PictureSet, embed_texts: TextEmbedder) -> dict[str, Tensor]:
-    """`LatentCache.captions` and `LatentCache.pictures` of a training set."""
-    captions = []
+def embed_dataset(
+    pictures: PictureSet, embed_texts: Embedder, follow: Follow = lambda what, share: None
+) -> dict[str, Tensor]:
+    """What `LatentCache` has of captions and of CLIP, of a training set."""
+    captions, tokens = [], []
     for which in range(CAPTIONS):
         rng = Generator(Philox(key=[1000 + which, len(pictures.records)]))
         texts = [random_caption(record, rng, STYLED_SHARE).text for record in pictures.records]
-        captions.append(embed_texts(texts).half())
-    encode = embed_texts.model.encode_image
+        captions.append(embed_texts(texts).half().cpu())
+        if isinstance(embed_texts, TextEmbedder):
+            tokens.append(embed_texts.tokenizer(texts))
+        follow("embedding captions", (which + 1) / CAPTIONS)
     vectors = [
-        encode(to_clip_input(pixels)).half() for pixels in float_batches(pictures.pictures, BATCH)
+        embed_texts.embed_pixels(pixels).half().cpu()
+        for pixels in float_batches(pictures.pictures, BATCH, embed_texts.device)
     ]
-    return {"captions": torch.stack(captions, 1), "pictures": torch.cat(vectors)}
+    found = {"captions": torch.stack(captions, 1), "pictures": torch.cat(vectors)}
+    if tokens:
+        found["ids"] = torch.from_numpy(np.stack([each.ids for each in tokens], 1)).int()
+        found["lengths"] = torch.from_numpy(np.stack([each.lengths for each in tokens], 1))
+    return found

@@ -1,29 +1,35 @@
-"""The training loop: a generator of step records. The caller shows progress, validates and stops.
+"""The training loop: a generator of step records. The caller shows progress and validates.
 
 Step k uses a random generator keyed by (seed, k) and no other random state, so that a resumed run
 gives the same weights as an uninterrupted one.
+
+A GPU computes while the processor prepares the next step, unless the processor waits for a result.
+Therefore the values of a step are read after the next one has been enqueued, and the device itself
+decides whether a step is skipped.
 """
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.random import Generator, Philox
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from undiffuse.errors import UserError
 from undiffuse.training import checkpoint
+from undiffuse.training.devices import CPU, Batch, BatchLoader, HostCopy, Sample
+from undiffuse.training.distributed import any_of, is_main, lost_processes_explained
 from undiffuse.training.ema import PowerEma
-from undiffuse.training.muon import Muon
+from undiffuse.training.optimizers import make_optimizers, update_weights
 from undiffuse.training.precision import dtype_name
+from undiffuse.training.sharding import is_sharded, sharded_like, whole
 
 CHECKPOINT = "checkpoint.safetensors"
-MAX_GRAD_NORM = 1.0
 MAX_SKIPPED = 20  # steps in a row whose loss or gradient is not finite
 PAUSE_FACTOR = 30.0  # a step that takes longer than this times the fastest was suspended
 # Settings of checkpoints of version 0.1 -> their names today.
@@ -55,13 +61,14 @@ class StepRecord:
 class Run:
     """A training run: model, optimizers and averages, settings, and the folder of its checkpoint.
 
-    `loss(step, rng)` returns losses by name; "loss" is minimized. `settings` and `data_digest` must
-    be the same on resuming.
+    `sample(step, rng)` returns the batch of a step in the processor's memory; by default it is rng
+    itself. `loss(step, batch)`, with the batch on the device, returns losses by name; "loss" is
+    minimized. `settings` and `data_digest` must be the same on resuming.
     """
 
     folder: Path
     model: nn.Module
-    loss: Callable[[int, Generator], dict[str, Tensor]]
+    loss: Callable[[int, Batch], dict[str, Tensor]]
     steps: int
     batch: int
     seed: int
@@ -77,12 +84,24 @@ class Run:
     start_step: int = 0  # above 0 when the weights come from a file
     seconds: float = 0.0  # of training, over all interruptions
     checkpoint_dtype: str = ""  # autocast's dtype before the last interruption
+    resume_note: str = ""  # what the user should know of the checkpoint
+    sample: Sample = lambda step, rng: rng
+    device: torch.device = CPU
+    template: nn.Module | None = None  # of the model, where FSDP has sharded it
+    stop_requested: Callable[[], bool] = lambda: False  # asked before each step
+    validation_due: Callable[[], bool] = lambda: False  # asked before each step
+    stopped: bool = False  # by stop_requested in any process
+    validate_now: bool = False  # after this step: all processes agree
     step: int = field(init=False)
     optimizers: list[Optimizer] = field(init=False)
     ema: PowerEma = field(init=False)
 
     def __post_init__(self) -> None:
         self.step = self.start_step
+        # The device decides about skipping; FSDP's tensors are not made for that.
+        self.deferred = self.device.type == "cuda" and not any(
+            is_sharded(parameter) for parameter in self.model.parameters()
+        )
         self.optimizers = make_optimizers(self.model, self.learning_rate, self.weight_decay)
         self.ema = PowerEma(self.model)
 
@@ -92,8 +111,8 @@ class Run:
         return self.folder / CHECKPOINT
 
     def save(self) -> None:
-        """Write the checkpoint."""
-        tensors = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
+        """Write the checkpoint. Every process calls this, and the main one writes."""
+        tensors = {f"model.{name}": whole(p.detach()) for name, p in self.model.named_parameters()}
         tensors |= checkpoint.flatten_optimizers(self.optimizers) | self.ema.tensors()
         tensors |= {f"extra.{name}": tensor for name, tensor in self.extra_tensors().items()}
         meta = {
@@ -101,24 +120,26 @@ class Run:
             "seconds": self.seconds,
             "config": self.settings,
             "data": self.data_digest,
-            "dtype": dtype_name(),
+            "dtype": dtype_name(self.device.type),
         }
-        checkpoint.save(self.path, tensors, meta)
+        if is_main():
+            checkpoint.save(self.path, tensors, meta, keep=True)
 
     def resume(self) -> bool:
-        """Restore the checkpoint if there is one.
+        """Restore the checkpoint if there is one, or the one before it if it is broken;
+        `resume_note` says so.
 
-        Raises UserError when it is broken or its settings or pictures differ.
+        Raises UserError when both are broken, or the settings or pictures differ.
         """
-        if not self.path.exists():
+        if not self.path.exists() and not checkpoint.previous_path(self.path).exists():
             return False
-        tensors, meta = checkpoint.load(self.path)
+        tensors, meta, self.resume_note = checkpoint.load_last(self.path)
         try:
             self._check(meta["config"], meta.get("data", self.data_digest))
             parameters = dict(self.model.named_parameters())
             with torch.no_grad():
                 for name, parameter in parameters.items():
-                    parameter.copy_(tensors[f"model.{name}"])
+                    parameter.copy_(sharded_like(tensors[f"model.{name}"], parameter))
             checkpoint.restore_optimizers(self.optimizers, tensors)
             self.ema.restore(tensors)
             self.restore_extra({k[6:]: v for k, v in tensors.items() if k.startswith("extra.")})
@@ -143,24 +164,6 @@ class Run:
             )
 
 
-def make_optimizers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[Optimizer]:
-    """AdamW, and Muon (Jordan et al. 2024) for the matrices in transformer blocks.
-
-    Muon's updates are scaled to the size of AdamW's (arXiv 2502.16982), so that one learning rate
-    suits both.
-    """
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        in_block = "blocks." in name and "parametrizations" not in name  # LoRA is no such matrix
-        (matrices if in_block and parameter.ndim == 2 else rest).append(parameter)
-    shared: dict[str, Any] = {"lr": learning_rate, "weight_decay": weight_decay}
-    optimizers: list[Optimizer] = [torch.optim.AdamW(rest, betas=(0.9, 0.95), **shared)]
-    if matrices:
-        optimizers.append(Muon(matrices, **shared))
-    return optimizers
-
-
 def learning_rate_factor(step: int, run: Run) -> float:
     """Linear warm-up to 1, then constant, then linear decay to 0.02 at the last step."""
     warmup = min(1.0, (step - run.start_step + 1) / run.warmup)
@@ -173,42 +176,81 @@ def train(run: Run) -> Iterator[StepRecord]:
     """Train from `run.step` to `run.steps`; saves every `run.save_minutes` and at the end.
 
     A step whose loss or gradient is not finite is skipped. After `MAX_SKIPPED` of them in a row the
-    last good state is saved and UserError is raised.
+    last good state is saved and UserError is raised. When `run.stop_requested()` is true the state
+    is saved and `run.stopped` set. LostProcess if another process of the run ended.
     """
+    loader = BatchLoader(run.sample, run.seed, run.device)
+    try:
+        with lost_processes_explained():
+            yield from _train(run, loader)
+    finally:
+        loader.close()
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """A step whose values may still be on their way from the device."""
+
+    step: int
+    names: list[str]
+    values: HostCopy  # of the losses and of the gradient norm
+    lr_factor: float
+    pictures_per_second: float
+
+    def record(self) -> StepRecord:
+        *losses, grad_norm = self.values.read()
+        named = dict(zip(self.names, losses, strict=True))
+        skipped = not (math.isfinite(grad_norm) and math.isfinite(named["loss"]))
+        speed = self.pictures_per_second
+        return StepRecord(self.step, named, grad_norm, self.lr_factor, speed, skipped)
+
+
+def _train(run: Run, load: BatchLoader) -> Iterator[StepRecord]:
     skipped_in_a_row = 0
     fastest = math.inf
-    saved = time.monotonic()
-    while run.step < run.steps:
+    now = saved = time.monotonic()
+    waiting: deque[_Computed] = deque()
+    while True:
+        save_due = now - saved > 60.0 * run.save_minutes
+        if _agree(run, save_due):
+            run.save()
+            saved = now
+        if run.stopped or run.step >= run.steps:
+            return
         started = time.monotonic()
-        rng = Generator(Philox(key=[run.seed, run.step]))
         lr_factor = learning_rate_factor(run.step, run)
         for optimizer in run.optimizers:
             optimizer.param_groups[0]["lr"] = run.learning_rate * lr_factor
-        losses = run.loss(run.step, rng)
+        losses = run.loss(run.step, load(run.step))
         losses["loss"].backward()
-        grad_norm = float(nn.utils.clip_grad_norm_(run.model.parameters(), MAX_GRAD_NORM))
-        skipped = not (math.isfinite(grad_norm) and math.isfinite(losses["loss"].item()))
-        for optimizer in run.optimizers:
-            if not skipped:
-                optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        run.step += 1
-        if not skipped:
-            run.ema.update(run.model, run.step)
-        skipped_in_a_row = skipped_in_a_row + 1 if skipped else 0
+        values = update_weights(run, losses)
         now = time.monotonic()
         fastest = min(fastest, now - started)
         run.seconds += min(now - started, PAUSE_FACTOR * fastest)
-        if now - saved > 60.0 * run.save_minutes or run.step == run.steps:
+        if run.step == run.steps:
             run.save()
             saved = now
-        values = {name: value.item() for name, value in losses.items()}
         speed = run.batch / (now - started)
-        yield StepRecord(run.step, values, grad_norm, lr_factor, speed, skipped)
-        if skipped_in_a_row >= MAX_SKIPPED:
-            run.save()  # the weights are those of the last good step
-            raise UserError(
-                f"the loss or the gradient was not finite after step {run.step - MAX_SKIPPED}; the "
-                f"weights of that step are in {run.path}: train in another folder with a lower "
-                "learning rate"
-            )
+        waiting.append(_Computed(run.step, list(losses), values, lr_factor, speed))
+        while waiting and (not run.deferred or len(waiting) > 1 or run.step == run.steps):
+            record = waiting.popleft().record()
+            skipped_in_a_row = skipped_in_a_row + 1 if record.skipped else 0
+            yield record
+            if skipped_in_a_row >= MAX_SKIPPED:
+                run.save()  # the weights are those of the last good step
+                raise UserError(
+                    "the loss or the gradient was not finite after step "
+                    f"{record.step - MAX_SKIPPED}; the weights of that step are in {run.path}: "
+                    "train in another folder with a lower learning rate"
+                )
+
+
+def _agree(run: Run, save_due: bool) -> bool:
+    """What all processes must do alike before a step; returns whether to save.
+
+    Any process can stop the run. The clock and `steps` are those of the main process.
+    """
+    main = is_main()
+    flags = (run.stop_requested(), main and save_due, main and run.validation_due())
+    (run.stopped, save, run.validate_now), run.steps = any_of(flags, run.steps)
+    return save or run.stopped

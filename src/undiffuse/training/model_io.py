@@ -15,7 +15,10 @@ from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.networks.lora import merge_lora
 from undiffuse.runtime.weights import Weights, read_weights, write_weights
+from undiffuse.training.devices import CPU
+from undiffuse.training.distributed import is_main
 from undiffuse.training.loop import Run
+from undiffuse.training.sharding import whole
 
 # Kind of weight file -> (module class, configuration class).
 MODEL_CLASSES: dict[str, tuple[Any, Any]] = {
@@ -26,7 +29,7 @@ MODEL_CLASSES: dict[str, tuple[Any, Any]] = {
 SHORT_EMA, LONG_EMA = 0.05, 0.10  # relative lengths, see training.ema
 
 
-def load_module(path: Path, kind: str) -> tuple[Any, Weights]:
+def load_module(path: Path, kind: str, device: torch.device = CPU) -> tuple[Any, Weights]:
     """The torch module of a weight file, frozen, in float32 and eval mode, and the file's content.
 
     Raises UserError when the file's tensors do not match its configuration.
@@ -42,7 +45,7 @@ def load_module(path: Path, kind: str) -> tuple[Any, Weights]:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(torch.from_numpy(weights.tensors[name]))
-    return model.eval().requires_grad_(False), weights
+    return model.eval().requires_grad_(False).to(device), weights
 
 
 def load_tokenizer(weights: Weights) -> Tokenizer:
@@ -79,25 +82,28 @@ def load_start_decoder(path: Path, model: Codec) -> str:
 
 def ema_model(run: Run, length: float = SHORT_EMA) -> Any:
     """A copy of the run's model with the weight average of a relative length, in eval mode."""
-    model = copy.deepcopy(run.model)
+    model = copy.deepcopy(run.model if run.template is None else run.template)
     average = run.ema.averages[run.ema.lengths.index(length)]
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(average[name])
+            parameter.copy_(whole(average[name]))
     return merge_lora(model).eval()
 
 
 def export_weights(run: Run, kind: str, length: float = SHORT_EMA, **meta: Any) -> str:
     """Write the averaged weights to KIND.safetensors in the run's folder; returns the hash.
 
-    `meta` is added to the file's metadata.
+    `meta` is added to the file's metadata. Every process calls this, and the main one writes; the
+    others return "".
     """
     model = ema_model(run, length)
     tensors = {
-        name: parameter.detach().float().numpy()
+        name: parameter.detach().float().cpu().numpy()
         for name, parameter in model.named_parameters()
         if name != "log_word_scale"  # a parameter of the loss, not of CLIP
     }
     training = {"steps": run.step, "hours": run.seconds / 3600, "ema": length}
     meta = {"kind": kind, "config": to_dict(model.config), **meta, "training": training}
+    if not is_main():
+        return ""
     return write_weights(run.folder / f"{kind}.safetensors", tensors, meta)

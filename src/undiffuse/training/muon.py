@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from undiffuse.training.precision import choose_dtype
+from undiffuse.training.sharding import local, sharded_like, whole
 
 NS_STEPS, NS_COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 EPS = 1e-7
@@ -39,10 +40,14 @@ class Muon(torch.optim.Optimizer):
         self, params: Iterable[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95
     ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.found_inf: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient. `closure` is not used."""
+        """Update every parameter that has a gradient. `closure` is not used.
+
+        `found_inf`, as in torch's fused optimizers: if it is 1, nothing changes.
+        """
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
@@ -51,9 +56,20 @@ class Muon(torch.optim.Optimizer):
             for shape, parameters in by_shape.items():
                 updates = [self._momentum(parameter, group["momentum"]) for parameter in parameters]
                 rate = group["lr"] * 0.2 * math.sqrt(max(shape))
-                directions = orthogonalize(torch.stack(updates)).to(parameters[0].dtype)
-                torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(directions.unbind()), alpha=-rate)
+                # The whole matrix is needed, also where FSDP has sharded it.
+                directions = orthogonalize(torch.stack([whole(update) for update in updates]))
+                directions = directions.to(parameters[0].dtype)
+                decay: Any = 1.0 - group["lr"] * group["weight_decay"]
+                if self.found_inf is not None:
+                    directions = torch.where(self.found_inf > 0, 0.0, directions)
+                    decay = torch.where(self.found_inf > 0, 1.0, decay)
+                shards = [
+                    local(sharded_like(direction, parameter))
+                    for direction, parameter in zip(directions.unbind(), parameters, strict=True)
+                ]
+                own = [local(parameter) for parameter in parameters]
+                torch._foreach_mul_(own, decay)
+                torch._foreach_add_(own, shards, alpha=-rate)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
         """The gradient with Nesterov momentum."""
@@ -61,5 +77,7 @@ class Muon(torch.optim.Optimizer):
         assert gradient is not None
         if not state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
+        if self.found_inf is not None:
+            gradient = torch.where(self.found_inf > 0, state["momentum_buffer"], gradient)
         buffer = state["momentum_buffer"].lerp_(gradient, 1.0 - momentum)
         return gradient.lerp(buffer, momentum)

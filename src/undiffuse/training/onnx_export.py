@@ -7,7 +7,7 @@ the tables of rotary positions are in the graph.
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,13 +33,15 @@ PIXELS = 3, 3, IMAGE_SIZE, IMAGE_SIZE
 TRACE_INPUTS: dict[str, tuple[str, Callable[[Any], dict[str, Tensor]]]] = {
     "clip_text": ("encode_text", lambda c: {
         "ids": torch.ones(3, 7, dtype=torch.int64), "lengths": torch.tensor([7, 5, 2])}),
+    "clip_cond": ("encode_cond", lambda c: {
+        "ids": torch.ones(3, 7, dtype=torch.int64), "lengths": torch.tensor([7, 5, 2])}),
     "clip_image": ("encode_image", lambda c: {"pictures": torch.zeros(PIXELS)}),
     "codec_encode": ("encode", lambda c: {
         "pixels": torch.zeros(3, c.image_channels, c.image_size, c.image_size)}),
     "codec_decode": ("decode", lambda c: {"latents": torch.zeros(3, c.channels, c.side, c.side)}),
     "denoiser": ("forward", lambda c: {
         "x_t": torch.zeros(3, c.channels, c.side, c.side), "t": torch.full((3,), 0.5),
-        "cond": torch.zeros(3, c.embed)}),
+        "cond": torch.zeros(3, c.cond_size)}),
 }  # fmt: skip
 
 
@@ -48,18 +50,27 @@ def export_onnx(folder: Path, out: Path) -> list[Path]:
 
     Raises UserError when there is no weight file or a broken one.
     """
-    paths = []
-    for name, graph in GRAPHS.items():
-        file = weight_file(folder, graph.kind)
+    configs = {}
+    for kind in dict.fromkeys(graph.kind for graph in GRAPHS.values()):
+        file = weight_file(folder, kind)
         if file.exists():
-            config = from_dict(
-                MODEL_CLASSES[graph.kind][1], read_weights(file, graph.kind).meta["config"]
-            )
+            meta = read_weights(file, kind).meta
+            configs[kind] = from_dict(MODEL_CLASSES[kind][1], meta["config"])
+    if not configs:
+        raise UserError(f"there is no weight file in {folder}: train a network first")
+    return export_graphs(configs, out)
+
+
+def export_graphs(configs: Mapping[str, Any], out: Path) -> list[Path]:
+    """Export the graphs of networks with these configurations, by kind, to `out`/graphs."""
+    paths, denoiser = [], configs.get("denoiser")
+    for name, graph in GRAPHS.items():
+        if name == "clip_cond" and not (denoiser and denoiser.text_tokens):
+            continue
+        if graph.kind in configs:
             paths.append(graph_file(out, name))
             paths[-1].parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(paths[-1], build_graph(name, config).SerializeToString())
-    if not paths:
-        raise UserError(f"there is no weight file in {folder}: train a network first")
+            write_atomic(paths[-1], build_graph(name, configs[graph.kind]).SerializeToString())
     return paths
 
 

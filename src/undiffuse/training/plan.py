@@ -10,11 +10,13 @@ from typing import Any
 from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
-from undiffuse.training.loop import Run
+from undiffuse.training.distributed import is_main
+from undiffuse.training.time_limit import Clock, TimeLimit
 
 PLAN = "plan.json"
-EXPORT_SECONDS = 15.0  # for the graphs, at the end
-MEASURED_SHARE = 0.04  # of a stage's time, to measure its speed
+# For the report, at the end: at least so many seconds, and so many times the export of the graphs.
+CLOSING_SECONDS, CLOSING_FACTOR = 4.0, 1.5
+TICK_SECONDS = 30.0  # after a SIGKILL, so much of the spent time is not counted
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ class Plan:
     """The decisions of a run, in plan.json in its folder. `steps` is filled stage by stage.
 
     A resumed run keeps them, so that it ends with the weights of an uninterrupted one.
+
+    notes      what was chosen and why, by subject; shown to the user and in the report.
+    weights    stage -> its expected share of the time of a run without a time limit.
+    deadlines  stage -> seconds of the whole run after which the stage must have ended.
+    durations  stage -> wall time in seconds, over all interruptions.
+    facts      what the finished stages measured, for the report.
     """
 
     mode: str  # "scratch", "finetune" or "lora"
@@ -75,6 +83,12 @@ class Plan:
     steps: dict[str, int] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    batches: dict[str, int] = field(default_factory=dict)  # stage -> pictures per step
+    notes: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
+    deadlines: dict[str, float] = field(default_factory=dict)
+    durations: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Plan | None":
@@ -88,79 +102,103 @@ class Plan:
             raise UserError(f"{path} is broken ({error}): delete the folder") from error
 
     def write(self, folder: Path) -> None:
-        """Write plan.json, with the time that was spent so far."""
+        """Write plan.json, with the time that was spent so far; of several processes the main one
+        writes.
+        """
+        self._count_time()
+        if not is_main():
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        self.seconds_spent = self.elapsed()
-        self.start_clock(time.monotonic())
         write_atomic(folder / PLAN, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
-    def start_clock(self, now: float) -> None:
-        """Count the time from `now` (of `time.monotonic`) as spent on this plan."""
-        self._started = now
+    def start_clock(self, started: float | None = None, clock: Clock | None = None) -> None:
+        """Count the time since `started` on `clock`, by default time.monotonic, as spent."""
+        self._clock = clock or time.monotonic
+        self._counted = self._clock() if started is None else started
+        self._stage = ""
+
+    def _count_time(self) -> None:
+        elapsed = self.elapsed()
+        new = elapsed - self.seconds_spent
+        self.seconds_spent = elapsed
+        if getattr(self, "_stage", ""):
+            self.durations[self._stage] = self.durations.get(self._stage, 0.0) + new
+        if hasattr(self, "_clock"):
+            self._counted = self._clock()
 
     def elapsed(self) -> float:
         """Seconds spent, earlier processes included."""
-        return self.seconds_spent + time.monotonic() - getattr(self, "_started", time.monotonic())
+        if not hasattr(self, "_clock"):
+            return self.seconds_spent
+        return self.seconds_spent + self._clock() - self._counted
+
+    def tick(self, folder: Path) -> None:
+        """Write the spent time now and then, because a run may be killed."""
+        if self.elapsed() - self.seconds_spent > TICK_SECONDS:
+            self.write(folder)
 
     def is_done(self, stage: str) -> bool:
         """Whether the stage has been trained and exported."""
         return stage in self.done
 
+    def begin(self, stage: str, folder: Path) -> None:
+        """Count the time from now on as the stage's."""
+        self.write(folder)
+        self._stage = stage
+
     def finish(self, stage: str, folder: Path) -> None:
         """Record that a stage has been trained and exported."""
         self.done.append(stage)
         self.write(folder)
+        self._stage = ""
+
+    def drop(self, stage: str, reason: str) -> None:
+        """Leave a stage out; the others get its time."""
+        self.shares = {name: share for name, share in self.shares.items() if name != stage}
+        self.notes[stage] = reason
 
     def time_left(self) -> float:
-        """Seconds until the export must begin; infinity without a limit."""
-        return (
-            math.inf
-            if self.minutes is None
-            else (self.minutes * 60 - self.elapsed() - EXPORT_SECONDS)
-        )
+        """Seconds until the stages must have ended; infinity without a limit."""
+        if self.minutes is None:
+            return math.inf
+        closing = max(CLOSING_SECONDS, CLOSING_FACTOR * self.durations.get("graphs", 0.0))
+        return self.minutes * 60 - self.elapsed() - closing
 
-    def time_limit(self, stage: str) -> "TimeLimit | None":
+    def run_left(self, stage: str, stage_left: float) -> float:
+        """Seconds until the end of the whole run, `stage_left` of them in this stage.
+
+        Without a limit, from the usual shares of the stages: an estimate.
+        """
+        if self.minutes is not None:
+            return max(0.0, self.minutes * 60 - self.elapsed())
+        names = list(self.shares)
+        later = sum(self.weights.get(name, 0.0) for name in names[names.index(stage) + 1 :])
+        spent = self.durations.get(stage, 0.0) + self.elapsed() - self.seconds_spent
+        own = self.weights.get(stage, 0.0)
+        return stage_left + (spent + stage_left) * later / own if own else stage_left
+
+    def time_limit(self, stage: str, folder: Path) -> TimeLimit | None:
         """The stage's share of the time that is left; None without a limit, or with fixed steps.
 
-        UserError if no time is left.
+        A resumed stage keeps the deadline of its first start. UserError if no time is left.
         """
         if self.minutes is None or stage in self.steps:
             return None
-        names = list(self.shares)
-        rest = sum(self.shares[name] for name in names[names.index(stage) :])
-        left = self.time_left()
-        if left <= 0:
-            raise UserError(f"{self.minutes:g} minutes are too short on this machine: give more, "
-                            "or a smaller --preset")  # fmt: skip
-        return TimeLimit(left * self.shares[stage] / rest)
+        if stage not in self.deadlines:
+            names = list(self.shares)
+            rest = sum(self.shares[name] for name in names[names.index(stage) :])
+            left = self.time_left()
+            if left <= 0:
+                raise UserError(f"{self.minutes:g} minutes are too short on this machine: give "
+                                "more, or a smaller --preset")  # fmt: skip
+            self.deadlines[stage] = self.elapsed() + left * self.shares[stage] / rest
+            self.write(folder)
 
+        def fix(steps: int) -> None:
+            self.steps[stage] = steps
+            self.write(folder)
 
-class TimeLimit:
-    """Sets the number of steps of a run so that it takes `seconds`, starting now.
-
-    The speed is measured in the first steps, and once more before the learning rate decays.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.started = seconds, time.monotonic()
-        self.first: tuple[int, float] | None = None
-        self.corrected = False
-
-    def update(self, run: Run) -> None:
-        """Call after each step. `run.steps` must be large before the first call."""
-        now = time.monotonic() - self.started
-        if self.first is None:  # the first step compiles
-            self.first, self.measured = (run.step, now), False
-            return
-        steps, seconds = run.step - self.first[0], now - self.first[1]
-        enough = seconds > MEASURED_SHARE * self.seconds and steps >= 3
-        late = (
-            self.measured and not self.corrected and run.step >= (run.decay_from - 0.02) * run.steps
-        )
-        if (enough and not self.measured) or late:
-            left = max(0.0, self.seconds - now)
-            run.steps = run.step + max(1, round(left * steps / seconds))
-            self.corrected, self.measured = late, True
+        return TimeLimit(self.deadlines[stage] - self.elapsed(), self._clock, fix)
 
 
 def choose_preset(pflop: float) -> str:

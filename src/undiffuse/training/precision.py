@@ -1,7 +1,9 @@
 """The number format of autocast: bfloat16 where the processor computes in it, otherwise float32."""
 
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -32,7 +34,7 @@ def dtype_name(device_type: str = "cpu") -> str:
     return str(choose_dtype(device_type)[0]).removeprefix("torch.")
 
 
-def autocast(device_type: str = "cpu") -> torch.autocast:
+def autocast(device_type: str = "cpu") -> AbstractContextManager[Any]:
     """A context in which torch computes in `choose_dtype`'s dtype."""
     dtype, _ = choose_dtype(device_type)
-    return torch.autocast(device_type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device_type, dtype)

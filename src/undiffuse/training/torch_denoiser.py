@@ -20,8 +20,8 @@ def torch_denoiser(model: DenoiserNetwork, chain: int) -> Denoiser:
     @torch.inference_mode()
     def network(x_t: Tensor, t: Times, cond: Tensor | None) -> Tensor:
         if cond is None:
-            cond = x_t.new_zeros(len(x_t), model.config.embed)
-        levels = torch.as_tensor(t, dtype=torch.float32).expand(len(x_t))
+            cond = x_t.new_zeros(len(x_t), model.config.cond_size)
+        levels = torch.as_tensor(t, dtype=torch.float32, device=x_t.device).expand(len(x_t))
         result: Tensor = model(x_t, levels, cond)
         return result
 
@@ -61,6 +61,7 @@ def sample(
     if noise is None:
         shape = (config.channels, config.side, config.side)
         noise = torch.from_numpy(diffusion.batch_noise(0, range(len(cond)), 0, shape))
+        noise = noise.to(cond.device)
     else:
         times = (t, *(below for below in times if below < t))
     steps = (diffusion.previous if chain else diffusion.dpmpp_2m)(

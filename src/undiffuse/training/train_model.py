@@ -1,15 +1,14 @@
 """One resumable run from a data set to a model folder that draws: `undiffuse train DATA -o MODEL`.
 
-The folder holds `plan.json`, `data/` (the prepared data set), `runs/STAGE/` (checkpoints, logs and
-samples) and, at the end, the weight files and their graphs. Finished stages are skipped on
-resuming; an interrupted one continues from its checkpoint.
+The folder holds `plan.json`, `data/` (the prepared data set), `runs/STAGE/` (checkpoints, metrics
+and samples) and, at the end, the weight files, their graphs and `report.html`. Finished stages are
+skipped on resuming; an interrupted one continues from its checkpoint.
 """
 
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,126 +16,133 @@ from undiffuse.config import from_dict
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.prepared import prepare
 from undiffuse.data.sources import open_source
-from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights
+from undiffuse.training.batch_size import choose_batch
 from undiffuse.training.clip import COMPOSITE_SHARE
 from undiffuse.training.decoder_finetune import sample_latents
+from undiffuse.training.distributed import from_main, is_main, main_first
+from undiffuse.training.embedder import (
+    copy_pretrained,
+    find_clip_of,
+    is_pretrained,
+    vector_size,
+)
 from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.model_io import MODEL_CLASSES
-from undiffuse.training.onnx_export import export_onnx
-from undiffuse.training.plan import (
-    FINETUNE_BELOW,
-    FINETUNE_SHARES,
-    FROZEN_CLIP_SHARES,
-    PRESETS,
-    SCRATCH_SHARES,
-    Plan,
-    TimeLimit,
-    choose_preset,
+from undiffuse.training.new_plan import (
+    DECODER_SECONDS,
+    STEPS,
+    Say,
+    TrainOptions,
+    check_same,
+    make_plan,
 )
+from undiffuse.training.onnx_export import export_graphs
+from undiffuse.training.plan import PRESETS, Plan
+from undiffuse.training.report import write_report
 from undiffuse.training.stages import (
     Stage,
     StageOptions,
     clip_stage,
     codec_stage,
     denoiser_stage,
+    held_out,
     train_rows,
 )
-from undiffuse.training.throughput import peak_flops
+from undiffuse.training.time_limit import TimeLimit
+from undiffuse.training.validation import choose_prompts
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
 # torch.compile takes a minute or more: stages below this many seconds, or steps, do without.
-COMPILE_ABOVE, COMPILE_STEPS = 900.0, 500
+COMPILE_ABOVE, COMPILE_STEPS = 400.0, 500
 FINETUNE_RATE, SCRATCH_RATE = 3e-4, 1e-3
-STEPS = {"clip": 2300, "codec": 3600, "denoiser": 12000, "decoder": 1200}  # without a time limit
+TEXT_TOKENS = 16  # that a denoiser reads which is trained from scratch
 BATCHES = {"clip": 256, "codec": 64, "denoiser": 128, "decoder": 48}
 KINDS = {"clip": "clip", "codec": "codec", "denoiser": "denoiser", "decoder": "codec"}
-DECODER_SECONDS = 60.0  # below this, fine-tuning the decoder is skipped
-TrainStage = Callable[[Stage, TimeLimit | None], None]
-Say = Callable[[str], None]
+SAMPLING_SHARE = 0.25  # of the decoder's time, at most
 
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """What the user asked for; None means that undiffuse decides.
+class StageContext:
+    """A stage's place in the run.
 
-    minutes    time limit of the whole run, from data preparation to export.
-    mode       "finetune", "lora" (both from the shipped weights) or "scratch".
-    steps      stage -> steps; the other stages have their defaults.
-    clip       folder whose clip.safetensors is used, frozen.
-    style      name of the style of items that name none.
+    label     such as "stage 2 of 4 codec".
+    limit     sets the number of steps.
+    run_left  seconds that are left of the stage -> of the whole run.
+    tick      called after each step.
     """
 
-    data: str
-    out: Path
-    minutes: float | None = None
-    mode: str | None = None
-    preset: str | None = None
-    steps: dict[str, int] | None = None
-    clip: Path | None = None
-    style: str | None = None
-    channels: int = 3
-    threads: int = 2
+    label: str
+    limit: TimeLimit | None
+    run_left: Callable[[float], float]
+    tick: Callable[[], None]
 
 
-def train_model(options: TrainOptions, train: TrainStage, say: Say) -> Path:
+TrainStage = Callable[[Stage, StageContext], None]
+Follow = Callable[[str, float], None]  # what is done now, and which share of it is done
+
+
+def train_model(
+    options: TrainOptions,
+    train: TrainStage,
+    say: Say,
+    follow: Follow = lambda what, share: None,
+    started: float | None = None,
+) -> Path:
     """Train every stage and export the model; returns its folder.
 
-    `train(stage, limit)` runs one stage to its end. UserError for data that cannot be used, a
-    folder of another run, or too little time.
+    `train(stage, context)` runs one stage to its end. `started`: when the time limit begins, on
+    time.monotonic; by default now. UserError for data that cannot be used, a folder of another
+    run, or too little time.
     """
-    started = time.monotonic()
-    plan = Plan.read(options.out) or _new_plan(options, say)
-    _check_same(plan, options)
+    started, out = time.monotonic() if started is None else started, options.out
+    # Of several processes the main one decides what depends on the clock or the machine.
+    plan = Plan(**from_main(lambda: asdict(Plan.read(out) or make_plan(options, say))))
+    check_same(plan, options)
     plan.start_clock(started)
-    pictures = prepare(
-        open_source(options.data), options.out / "data",
-        size=_config(plan, options, "codec").image_size, channels=plan.settings["channels"],
-        style=plan.settings["style"], say=say,
-    )  # fmt: skip
-    plan.write(options.out)  # not before: data that cannot be used leaves no plan behind
+    with main_first():
+        pictures = prepare(
+            open_source(options.data), out / "data",
+            size=_config(plan, options, "codec").image_size, channels=plan.settings["channels"],
+            style=plan.settings["style"], say=say, follow=follow,
+        )  # fmt: skip
+    plan.settings.setdefault("prompts", choose_prompts(pictures))
+    plan.write(out)  # not before: data that cannot be used leaves no plan behind
+    if is_pretrained(options.clip):
+        _keep_clip(options, say)
     say(f"{len(pictures.records)} images, {len(train_rows(pictures).records)} to train on")
-    for name in plan.shares:
-        if name == "decoder" and name not in plan.steps and plan.time_left() < DECODER_SECONDS:
-            say("no time is left for decoder fine-tuning: the codec stays as it is")
+    _export_graphs(plan, options)
+    for name in list(plan.shares):
+        late = from_main(lambda: plan.time_left() < DECODER_SECONDS)
+        if name == "decoder" and name not in plan.steps and late:
+            plan.drop(name, "no decoder fine-tuning: no time was left")
+            say(plan.notes[name])
         elif not plan.is_done(name):
-            _run_stage(name, plan, options, pictures, train, say)
-            plan.finish(name, options.out)
-    export_onnx(options.out, options.out)
+            plan.begin(name, out)
+            _run_stage(name, plan, options, pictures, train, say, follow)
+            plan.finish(name, out)
+    say("writing the report")
+    with main_first():
+        if is_main():
+            write_report(out, plan, pictures, options.device, options.clip)
+    plan.write(out)
+    return out
+
+
+def _export_graphs(plan: Plan, options: TrainOptions) -> None:
+    """Export the graphs, which depend on the configurations alone. At the start, because the time
+    that this takes tells how much to leave for the end.
+    """
+    if "graphs" in plan.durations:
+        return
+    started = plan.elapsed()
+    pretrained = find_clip_of(options.out, options.clip).is_dir()
+    kinds = [kind for kind in MODEL_CLASSES if not (kind == "clip" and pretrained)]
+    with main_first():
+        if is_main():
+            export_graphs({kind: _config(plan, options, kind) for kind in kinds}, options.out)
+    plan.durations["graphs"] = plan.elapsed() - started
     plan.write(options.out)
-    return options.out
-
-
-def _new_plan(options: TrainOptions, say: Say) -> Plan:
-    mode, preset = options.mode, options.preset
-    if mode is None:
-        images = sum(1 for _ in islice(open_source(options.data), FINETUNE_BELOW))
-        mode = "finetune" if images < FINETUNE_BELOW and not options.clip else "scratch"
-        say(f"{mode}: the data set has {'fewer' if images < FINETUNE_BELOW else 'at least'} "
-            f"{FINETUNE_BELOW} images")  # fmt: skip
-    if mode == "scratch":
-        seconds = 60 * (options.minutes or 4 * 60)
-        preset = preset or choose_preset(0.5 * peak_flops() * seconds / 1e15)
-        shares = FROZEN_CLIP_SHARES if options.clip else SCRATCH_SHARES
-    else:
-        if preset not in (None, "small"):
-            raise UserError(f"--preset {preset}: the shipped weights, from which {mode} starts, "
-                            "are of preset small; add --from-scratch")  # fmt: skip
-        preset, shares = "small", FINETUNE_SHARES
-    say(f"training: {mode}, preset {preset}")
-    style = Path(options.data.rstrip("/")).stem if options.style is None else options.style
-    settings = {"data": options.data, "style": style, "channels": options.channels}
-    return Plan(mode, preset, dict(shares), options.minutes, settings=settings)
-
-
-def _check_same(plan: Plan, options: TrainOptions) -> None:
-    """UserError if the folder's plan contradicts the options."""
-    known = {"mode": plan.mode, "preset": plan.preset, "minutes": plan.minutes, **plan.settings}
-    for name in ("mode", "preset", "minutes", "data", "style"):
-        given = getattr(options, name)
-        if given is not None and given != known[name]:
-            raise UserError(f"{options.out} holds a run with {name} {known[name]!r}, not "
-                            f"{given!r}: use the same options, or another folder")  # fmt: skip
 
 
 def _config(plan: Plan, options: TrainOptions, kind: str) -> Any:
@@ -150,72 +156,142 @@ def _config(plan: Plan, options: TrainOptions, kind: str) -> Any:
     config = getattr(PRESETS[plan.preset], kind)
     if kind == "codec":
         return replace(config, image_channels=plan.settings["channels"])
+    if kind == "denoiser":
+        codec = PRESETS[plan.preset].codec
+        config = replace(config, channels=codec.channels, side=codec.side)
+        clip = find_clip_of(options.out, options.clip)
+        if clip.is_dir():  # a pretrained one, whose tokens are not read
+            return replace(config, embed=vector_size(clip))
+        width = _config(plan, options, "clip").text_width
+        return replace(config, text_tokens=TEXT_TOKENS, text_channels=width)
     return config
 
 
+def _keep_clip(options: TrainOptions, say: Say) -> None:
+    """Copy a pretrained CLIP into the model's folder, if it is not too large."""
+    assert options.clip is not None
+    with main_first():
+        copied = copy_pretrained(options.clip, options.out)
+    if not copied:
+        say(f"the CLIP in {options.clip} is too large to copy: give --clip to draw, too")
+
+
 def _run_stage(
-    name: str, plan: Plan, options: TrainOptions, pictures: PictureSet, train: TrainStage, say: Say
-) -> None:
+    name: str, plan: Plan, options: TrainOptions, pictures: PictureSet, train: TrainStage,
+    say: Say, follow: Follow,
+) -> None:  # fmt: skip
     out, trained = options.out, train_rows(pictures)
     base = SHIPPED_WEIGHTS if plan.mode != "scratch" else options.clip
-    for kind in ("clip", "codec"):
-        source = base / f"{kind}.safetensors" if base else None
-        if source and source.exists() and not (out / source.name).exists():
-            shutil.copyfile(source, out / source.name)
-    limit = plan.time_limit(name)
-    batch = min(BATCHES[name], max(32, len(trained.records)))
+    with main_first():
+        for kind in ("clip", "codec"):
+            source = base / f"{kind}.safetensors" if base else None
+            if source and source.exists() and not (out / source.name).exists():
+                shutil.copyfile(source, out / source.name)
+    limit = _time_limit(name, plan, out)
     steps = plan.steps.get(name) or (options.steps or {}).get(name, STEPS[name])
     compiled = limit.seconds > COMPILE_ABOVE if limit else steps >= COMPILE_STEPS
+    build = _Builder(plan, options, pictures, say, follow)
+    default = min(BATCHES[name], max(32, len(trained.records)))
+    batch = choose_batch(name, plan, options, default, build, say)
     stage_options = StageOptions(
-        out / "runs" / name, steps, batch, compiled=compiled, threads=options.threads
-    )  # fmt: skip
-    say(f"stage {name}" + (f": {limit.seconds / 60:.1f} minutes" if limit else ""))
-    stage = _build_stage(name, plan, options, pictures, stage_options, say)
-    train(stage, limit)
+        out / "runs" / name, steps, batch, compiled, options.threads, options.device
+    )
+    number = list(plan.shares).index(name) + 1
+    label = f"stage {number} of {len(plan.shares)} {name}"
+    say(f"{label}: {_length(limit, steps, batch)}")
+    stage = build(name, stage_options, limit)
+    if limit:
+        stage.run.steps = 10**9  # until the limit knows the speed
+    context = StageContext(
+        label, limit, lambda left: plan.run_left(name, left), lambda: plan.tick(out)
+    )
+    train(stage, context)
     plan.steps[name] = stage.run.steps
+    plan.facts[name] = {"steps": stage.run.steps, "batch": batch, "compiled": compiled}
+    plan.notes[f"stage {name}"] = f"{name}: {_length(limit, stage.run.steps, batch)}" + (
+        f", in which {stage.run.steps} steps fit at {limit.speed:.2g} a second" if limit else ""
+    )
     stage.export()
-    kind = KINDS[name]
-    shutil.copyfile(stage_options.out / f"{kind}.safetensors", out / f"{kind}.safetensors")
+    file = f"{KINDS[name]}.safetensors"
+    with main_first():
+        if is_main():
+            shutil.copyfile(stage_options.out / file, out / file)
 
 
-def _build_stage(
-    name: str,
-    plan: Plan,
-    options: TrainOptions,
-    pictures: PictureSet,
-    stage: StageOptions,
-    say: Say,
-) -> Stage:
-    out, trained = options.out, train_rows(pictures)
-    if name == "clip":
-        return clip_stage(pictures, _config(plan, options, "clip"), stage, COMPOSITE_SHARE)
-    if name == "codec":
-        return codec_stage(pictures, _config(plan, options, "codec"), stage)
-    if name == "decoder":
+def _time_limit(name: str, plan: Plan, out: Path) -> TimeLimit | None:
+    """The stage's time limit; that of the main process is in charge."""
+    own: list[TimeLimit | None] = []
+
+    def seconds() -> float | None:
+        own.append(plan.time_limit(name, out))
+        return own[0].seconds if own[0] else None
+
+    found = from_main(seconds)
+    return own[0] if own else None if found is None else TimeLimit(found)
+
+
+def _length(limit: TimeLimit | None, steps: int, batch: int) -> str:
+    if limit:
+        return f"{limit.seconds / 60:.1f} minutes, {batch} pictures a step"
+    return f"{steps} steps of {batch} pictures"
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the stages of a run."""
+
+    plan: Plan
+    options: TrainOptions
+    pictures: PictureSet
+    say: Say
+    follow: Follow
+
+    def __call__(self, name: str, stage: StageOptions, limit: TimeLimit | None) -> Stage:
+        if name == "clip":
+            return clip_stage(self.pictures, self.config("clip"), stage, COMPOSITE_SHARE)
+        if name == "codec":
+            return codec_stage(self.pictures, self.config("codec"), stage)
+        return self.denoiser(stage) if name == "denoiser" else self.decoder(stage, limit)
+
+    def config(self, kind: str) -> Any:
+        return _config(self.plan, self.options, kind)
+
+    def decoder(self, stage: StageOptions, limit: TimeLimit | None) -> Stage:
+        out, trained = self.options.out, train_rows(self.pictures)
         # No more than a short stage uses, because sampling takes minutes itself.
         count = min(4096, 16 * len(trained.records), max(64, stage.steps * stage.batch))
-        sampled = sample_latents(trained, out, out / "cache", count, say)
+        sampled = sample_latents(
+            trained, out, out / "cache", count, self.say, self.options.device,
+            SAMPLING_SHARE * limit.seconds if limit else None, self.follow, self.options.clip,
+        )  # fmt: skip
         start = _keep(out / "codec.safetensors", stage.out / "start.safetensors")
-        config = _config(plan, options, "codec")
-        return codec_stage(pictures, config, stage, start, 5.0, sampled)
-    frozen = FrozenModels.load(out / "clip.safetensors", out / "codec.safetensors")
-    config = replace(
-        _config(plan, options, "denoiser"),
-        channels=frozen.codec.config.channels, side=frozen.codec.config.side,
-    )  # fmt: skip
-    style = plan.settings["style"]
-    styles = sorted({r["family"] for r in pictures.records if r["family"]} | {style} - {""})
-    return denoiser_stage(
-        trained, frozen, frozen.cache(trained, out / "cache", say), config, stage,
-        SCRATCH_RATE if plan.mode == "scratch" else FINETUNE_RATE,
-        start_weights=None if plan.mode == "scratch" else SHIPPED_WEIGHTS / "denoiser.safetensors",
-        finetune=plan.mode, meta={"styles": styles, "style": style},
-    )  # fmt: skip
+        return codec_stage(self.pictures, self.config("codec"), stage, start, 5.0, sampled)
+
+    def denoiser(self, stage: StageOptions) -> Stage:
+        plan, out, trained = self.plan, self.options.out, train_rows(self.pictures)
+        device = self.options.device
+        clip = find_clip_of(out, self.options.clip)
+        frozen = FrozenModels.load(clip, out / "codec.safetensors", device)
+        name = {"clip_name": clip.resolve().name} if clip.is_dir() else {}
+        if self.options.clip and clip.is_dir():
+            name = {"clip_name": self.options.clip.resolve().name}
+        style, scratch = plan.settings["style"], plan.mode == "scratch"
+        records = self.pictures.records
+        styles = sorted({r["family"] for r in records if r["family"]} | {style} - {""})
+        return denoiser_stage(
+            trained, frozen, frozen.cache(trained, out / "cache", self.say, self.follow),
+            self.config("denoiser"), stage,
+            SCRATCH_RATE if scratch else FINETUNE_RATE,
+            start_weights=None if scratch else SHIPPED_WEIGHTS / "denoiser.safetensors",
+            finetune=plan.mode, meta={"styles": styles, "style": style, **name},
+            prompts=plan.settings["prompts"], validation=held_out(self.pictures),
+        )  # fmt: skip
 
 
 def _keep(source: Path, copy: Path) -> Path:
     """A copy of a file that a later stage replaces; made once."""
-    if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
+    with main_first():
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
     return copy

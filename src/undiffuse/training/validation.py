@@ -1,90 +1,170 @@
 """Validation during training: accuracy of CLIP, error of the codec, samples of the denoiser."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from numpy.random import Generator, Philox
+from numpy.typing import NDArray
 from torch import Tensor
 
 from undiffuse.clip.tokenizer import Tokenizer
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.split import unit_hash
-from undiffuse.imaging.files import write_atomic
-from undiffuse.imaging.png import encode_png
-from undiffuse.training.augment import float_batches, to_clip_input, to_float
-from undiffuse.training.latent_cache import FrozenModels, TextEmbedder
+from undiffuse.diffusion import SCHEDULES, add_noise
+from undiffuse.networks.denoiser import DenoiserNetwork
+from undiffuse.training.augment import float_batches, to_float
+from undiffuse.training.denoiser import chain_length
+from undiffuse.training.embedder import Embedder, TextEmbedder
+from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.loop import Run
 from undiffuse.training.model_io import ema_model
-from undiffuse.training.torch_denoiser import sample
+from undiffuse.training.torch_denoiser import sample, torch_denoiser
 
 SPLITS = ("held-out cell", "held-out concept", "evaluation", "validation")
 NOISE_LEVELS = (0.0, 0.1, 0.3)  # added to the latents before decoding
-SAMPLES, GUIDANCE = 192, 3.0
+SAMPLES, GUIDANCE = 192, 3.0  # SAMPLES: that the judge sees
+SHEET = 8  # pictures of a sample sheet
+ERROR_LEVELS, ERROR_PICTURES = (0.25, 0.5, 0.75), 64
+Sheet = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures by name, and the sample sheet `(H, W, 3)` uint8 if the network gives pictures."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    sheet: Sheet | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:.3f}" for name, value in self.figures.items())
+
+
+def validate_clip(run: Run, tokenizer: Tokenizer, pictures: PictureSet) -> Validation:
+    """`clip_accuracy` of the averaged weights."""
+    return Validation(clip_accuracy(TextEmbedder(ema_model(run), tokenizer), pictures))
 
 
 @torch.no_grad()
-def validate_clip(run: Run, tokenizer: Tokenizer, pictures: PictureSet) -> str:
+def clip_accuracy(embedder: Embedder, pictures: PictureSet) -> dict[str, float]:
     """Accuracy of finding the name of a held-out picture among all names, per split."""
-    model = ema_model(run)
     names = _plain_names(pictures)
-    text = TextEmbedder(model, tokenizer)(names)
-    lines = []
+    text = embedder(names)
+    index = {name: row for row, name in enumerate(names)}
+    found: dict[str, float] = {}
     for split in SPLITS:
         rows = [i for i, r in enumerate(pictures.records) if r["split"] == split and is_plain(r)]
         if rows:
-            batches = float_batches(pictures.pictures[rows])
-            vectors = torch.cat([model.encode_image(to_clip_input(p)) for p in batches])
-            labels = [names.index(pictures.records[row]["name"]) for row in rows]
-            lines.append(f"{split} {top_k_accuracy(vectors, text, labels)}")
-    return ", ".join(lines)
+            batches = float_batches(pictures.pictures[rows], device=text.device)
+            vectors = torch.cat([embedder.embed_pixels(batch) for batch in batches])
+            labels = [index[pictures.records[row]["name"]] for row in rows]
+            accuracy = top_k_accuracy(vectors, text, labels)
+            found |= {f"{split} {name}": value for name, value in accuracy.items()}
+    return found
 
 
 @torch.no_grad()
-def validate_codec(run: Run, pictures: PictureSet) -> str:
-    """Peak signal-to-noise ratio of decoded pictures at three noise levels of the latents."""
-    if not pictures.records:
-        return ""
+def validate_codec(run: Run, pictures: PictureSet) -> Validation:
+    """Peak signal-to-noise ratio of decoded pictures at three noise levels of the latents. The
+    sheet has the first pictures, their reconstructions below.
+    """
     model = ema_model(run)
-    pixels = to_float(pictures.pictures)
+    pixels = to_float(torch.from_numpy(np.array(pictures.pictures)).to(run.device))
     latents = model.encode(pixels)
     rng = Generator(Philox(key=[0, 0]))
-    noise = torch.from_numpy(rng.standard_normal(latents.shape, "float32"))
-    lines = []
-    for level in NOISE_LEVELS:
+    noise = torch.from_numpy(rng.standard_normal(latents.shape, "float32")).to(run.device)
+    figures: dict[str, float] = {}
+    decoded = pixels
+    for level in reversed(NOISE_LEVELS):
         decoded = model.decode(latents + level * noise).clamp(-1, 1)
         error = (decoded - pixels).square().mean((1, 2, 3))
-        lines.append(f"noise {level}: {(10 * torch.log10(4.0 / error)).mean():.2f} dB")
-        pairs = torch.stack([pixels[:64], decoded[:64]], 1).flatten(0, 1)
-        save_image_grid(pairs, run.folder / f"held-out-{level}.png")
-    return ", ".join(lines)
+        figures[f"PSNR at noise {level}"] = float((10 * torch.log10(4.0 / error)).mean())
+    shown = torch.cat([pixels[:SHEET], decoded[:SHEET]])
+    return Validation(figures, image_grid(shown, min(SHEET, len(pixels))))
 
 
 @torch.inference_mode()
 def validate_denoiser(
     run: Run, frozen: FrozenModels, judge: TextEmbedder | None, pictures: PictureSet,
-    style: str = "twemoji",
-) -> str:  # fmt: skip
-    """Draw names with the averaged weights into an image grid; the judge's accuracy on them."""
-    names = _plain_names(pictures)
-    prompts = sorted(names, key=lambda name: unit_hash("look", name))[:SAMPLES]
-    cond = frozen.embed_texts([f"{name} in {style} style" if style else name for name in prompts])
-    pixels = frozen.codec.decode(sample(ema_model(run), cond, GUIDANCE))
-    save_image_grid(pixels, run.folder / f"sheet-{run.step:06d}.png")
-    if judge is None:
-        return ""
-    rounded = ((pixels.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1  # as in a saved file
-    labels = [names.index(name) for name in prompts]
-    accuracy = top_k_accuracy(
-        judge.model.encode_image(to_clip_input(rounded)), judge(names), labels
-    )
-    return f"names {accuracy}"
+    style: str = "twemoji", prompts: Sequence[str] = (), held_out: PictureSet | None = None,
+) -> Validation:  # fmt: skip
+    """Draw the prompts, by default names in `pictures`, with the averaged weights and noise of seed
+    0. The error on `held_out` pictures, and the judge's accuracy on names.
+    """
+    model, names = ema_model(run), _plain_names(pictures)
+    order = sorted(names, key=lambda name: unit_hash("look", name))
+    figures = denoising_error(model, frozen, held_out) if held_out and held_out.records else {}
+    sheet = draw_prompts(model, frozen, list(prompts or order[:SHEET]), style)
+    if judge is not None:
+        pixels = draw_prompts(model, frozen, order[:SAMPLES], style)
+        rounded = ((pixels.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1  # as in a saved file
+        labels = [names.index(name) for name in order[:SAMPLES]]
+        vectors = judge.embed_pixels(rounded)
+        accuracy = top_k_accuracy(vectors, judge(names), labels)
+        figures |= {f"names {name}": value for name, value in accuracy.items()}
+    return Validation(figures, image_grid(sheet, SHEET))
 
 
-def top_k_accuracy(images: Tensor, texts: Tensor, labels: list[int]) -> str:
+@torch.inference_mode()
+def draw_prompts(
+    network: DenoiserNetwork, frozen: FrozenModels, prompts: list[str], style: str
+) -> Tensor:
+    """Pictures `(B, C, H, W)` of prompts in a style; picture i has the noise of seed 0, index i."""
+    texts = [f"{prompt} in {style} style" if style else prompt for prompt in prompts]
+    cond = frozen.embed_texts.cond(texts, network.config.text_tokens)
+    pixels: Tensor = frozen.codec.decode(sample(network, cond, GUIDANCE))
+    return pixels
+
+
+@torch.inference_mode()
+def denoising_error(
+    network: DenoiserNetwork, frozen: FrozenModels, pictures: PictureSet
+) -> dict[str, float]:
+    """Mean squared error of the predicted x0 of held-out pictures, with their captions, at three
+    noise levels; the noise is fixed.
+    """
+    records = pictures.records[:ERROR_PICTURES]
+    pixels = torch.from_numpy(np.array(pictures.pictures[:ERROR_PICTURES])).to(frozen.device)
+    x0 = frozen.codec.encode(to_float(pixels))
+    names = [record["name"] for record in records]
+    cond = frozen.embed_texts.cond(names, network.config.text_tokens)
+    rng = Generator(Philox(key=[0, 1]))
+    noise = torch.from_numpy(rng.standard_normal(tuple(x0.shape), "float32")).to(frozen.device)
+    config = network.config
+    denoiser = torch_denoiser(network, chain_length(config.target))
+    schedule = SCHEDULES[config.schedule]
+    errors = [
+        (denoiser(add_noise(schedule, x0, noise, t), t, cond) - x0).square().mean()
+        for t in ERROR_LEVELS
+    ]
+    return {"held-out error": float(torch.stack(errors).mean())}
+
+
+def choose_prompts(pictures: PictureSet, count: int = SHEET) -> list[str]:
+    """Up to `count` names to draw during training: of held-out pictures, filled up with others.
+
+    The choice depends on the names alone.
+    """
+    plain = [record for record in pictures.records if is_plain(record)]
+    held = {record["name"] for record in plain if record["split"] != "train"}
+    others = {record["name"] for record in plain} - held
+    chosen = [
+        name
+        for group in (held, others)
+        for name in sorted(group, key=lambda n: unit_hash("look", n))
+    ]
+    return chosen[:count]
+
+
+def top_k_accuracy(images: Tensor, texts: Tensor, labels: list[int]) -> dict[str, float]:
     """Shares of `images` (B, D) whose text `labels[i]` of `texts` (N, D) is among the nearest."""
     nearest = (images @ texts.T).topk(min(5, len(texts))).indices
-    hits = nearest == torch.tensor(labels)[:, None]
-    return f"top-1 {hits[:, 0].float().mean():.3f} top-5 {hits.any(1).float().mean():.3f}"
+    hits = nearest == torch.tensor(labels, device=nearest.device)[:, None]
+    return {
+        "top-1": float(hits[:, 0].float().mean()),
+        "top-5": float(hits.any(1).float().mean()),
+    }
 
 
 def is_plain(record: dict) -> bool:
@@ -96,10 +176,17 @@ def _plain_names(pictures: PictureSet) -> list[str]:
     return sorted({record["name"] for record in pictures.records if is_plain(record)})
 
 
-def save_image_grid(pixels: Tensor, path: Path, columns: int = 16) -> None:
-    """Write pictures `(B, 3, H, W)` in [-1, 1] as one image; the last row is filled with white."""
+def to_rgb(pixels: Tensor) -> Tensor:
+    """Pictures `(B, C, H, W)` in [-1, 1], RGB or premultiplied RGBA, as RGB bytes on white."""
+    bounded = (pixels.clamp(-1, 1) + 1) / 2
+    rgb = bounded if pixels.shape[1] == 3 else bounded[:, :3] + 1 - bounded[:, 3:]
+    return (rgb.clamp(0, 1) * 255).round().byte().cpu()
+
+
+def image_grid(pixels: Tensor, columns: int) -> Sheet:
+    """Pictures `(B, C, H, W)` in [-1, 1] in rows; the last row is filled with white."""
     columns = min(columns, len(pixels))
-    white = pixels.new_ones(-len(pixels) % columns, *pixels.shape[1:])
-    tiles = ((torch.cat([pixels, white]).clamp(-1, 1) + 1) * 127.5).round().byte()
-    grid = tiles.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2)  # (rows, H, columns, W, 3)
-    write_atomic(path, encode_png(grid.flatten(2, 3).flatten(0, 1).numpy()))
+    tiles = to_rgb(pixels)
+    white = tiles.new_full((-len(tiles) % columns, *tiles.shape[1:]), 255)
+    grid = torch.cat([tiles, white]).unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2)
+    return grid.flatten(2, 3).flatten(0, 1).numpy()  # (rows * H, columns * W, 3)

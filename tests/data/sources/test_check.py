@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tests.data.sources.make import BAR, noise, picture, write
-from undiffuse.cli import data_check
+from undiffuse.cli import progress_bar
 from undiffuse.cli.data import command
 from undiffuse.errors import UserError
 
@@ -98,11 +99,19 @@ def test_a_sheet_is_not_replaced_unasked(messy: Path) -> None:
 def test_progress_with_the_time_left_goes_to_stderr(
     messy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter(range(0, 10_000, 61))
-    monkeypatch.setattr(data_check.time, "monotonic", lambda: next(clock))
+    now, show = 0.0, progress_bar.Progress.show
+
+    def show_late(*args: Any) -> None:  # a minute after the item before
+        nonlocal now
+        now += 61
+        show(*args)
+
+    monkeypatch.setattr(progress_bar.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress_bar.Progress, "show", show_late)
     err = check(messy)[2].splitlines()
-    assert err[0] == "2 samples, 1 broken, 25%, 3 min left"
-    assert err[-1] == "7 samples, 1 broken, 88%, 52 s left"
+    assert err[0] == "reading: 2 samples, 1 broken, 25%, 3 min left"
+    assert err[-2] == "reading: 7 samples, 1 broken, 88%, 52 s left"
+    assert err[-1] == "reading: done in 6 min"
 
 
 def test_the_sheet_shows_the_same_pictures_whatever_the_order(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from undiffuse.data.sources.columns import COLUMNS, known, parse_object, plain, read_words
-from undiffuse.data.sources.item import SPLITS, Entry, Part, Words, failing, printable
+from undiffuse.data.sources.item import SPLITS, Entry, FileFacts, Part, Words, failing, printable
 from undiffuse.data.sources.tree import FolderTree, read_file
 from undiffuse.errors import UserError
 
@@ -68,6 +68,11 @@ class ArrowReader:
         """The format and what was found, in one line."""
         splits = ", ".join(dict.fromkeys(split for split, _ in self.files if split))
         return f"{self.format}: {len(self.files)} files" + (f", splits {splits}" if splits else "")
+
+    def file_facts(self) -> Iterator[FileFacts]:
+        for _, path in self.files:
+            found = path.stat()
+            yield path.relative_to(self.root).as_posix(), found.st_size, found.st_mtime_ns
 
     def entries(self, part: Part) -> Iterator[Entry]:
         """The part's rows, in order."""

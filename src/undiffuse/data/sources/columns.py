@@ -21,6 +21,10 @@ COLUMNS = {
     "style": ("style", "family", "icon_set", "artist"),
     "split": ("split", "subset", "partition"),
 }  # fmt: skip
+OWN: dict[str, type] = {
+    "name": str, "concept": str, "keywords": list, "captions": list, "group": str, "subgroup": str,
+    "tone": str, "colour": str, "colors": list, "gloss": str, "tintable": bool, "set": str,
+}  # fmt: skip
 MAX_CAPTIONS = 100  # of a picture
 MAX_KEYWORDS = 5  # in a caption that is made of them
 
@@ -73,7 +77,23 @@ def read_words(
     label, split = _text(label), _text(first("split")[1])
     if not captions and not column(list(record), "caption"):  # an empty caption stays empty
         captions = captions_from_label(label)
-    return Words(captions, label, _text(first("style")[1]), SPLITS.get(split.lower(), split))
+    style, own = _text(first("style")[1]), own_fields(record)
+    return Words(captions, label, style, SPLITS.get(split.lower(), split), own)
+
+
+def own_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record in this project's own form that training uses; none of others.
+
+    Such a record has a name and a concept. Fields of another type than `OWN` says are left out.
+    """
+    if not all(isinstance(record.get(field), str) for field in ("name", "concept")):
+        return {}
+    own: dict[str, Any] = {}
+    for field, kind in OWN.items():
+        value = record.get(field)
+        if isinstance(value, kind):
+            own[field] = value if kind is bool else _texts(value) if kind is list else _text(value)
+    return own if own["name"] and own["concept"] else {}
 
 
 def _of_name(name: Any, keywords: Any, tone: Any) -> list[str]:

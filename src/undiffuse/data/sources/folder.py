@@ -12,13 +12,14 @@ from undiffuse.data.sources.file_names import Folders, caption_from_name, captio
 from undiffuse.data.sources.item import (
     MAX_TEXT,
     Entry,
+    FileFacts,
     Part,
     Words,
     clean_text,
     decode_text,
     printable,
 )
-from undiffuse.data.sources.tree import Tree, read_file
+from undiffuse.data.sources.tree import Tree, file_facts, read_file
 from undiffuse.imaging.read import MAX_FILE
 
 _PICTURES = (*ENDINGS, *UNREADABLE)
@@ -69,6 +70,10 @@ class FolderReader:
         if self._folders.labels:
             parts.append(f"{len(self._folders.labels)} folders as labels")
         return f"{self.format}: {', '.join(parts)}"
+
+    def file_facts(self) -> Iterator[FileFacts]:
+        """Of the pictures and their caption files."""
+        return file_facts(self.tree, sorted({*self.pictures, *self._side_files.values()}))
 
     def entries(self, part: Part) -> Iterator[Entry]:
         """The part's pictures by path, or in an order by its seed."""

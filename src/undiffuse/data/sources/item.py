@@ -1,10 +1,11 @@
 """What a data set holds: items, and the entries that items are decoded from."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ SPLITS = {
 _COPY = re.compile(r"@\dx|[-_ ]?\d+px\b|[-_ ]?\d+x\d+\b/?|\s*\(\d+\)|[-_ ]copy\b|\.\w+$")
 
 T = TypeVar("T")
+FileFacts = tuple[str, int, int]  # name, bytes, time of the last change in nanoseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Item:
     style: str = ""
     split: str = ""
     origin: str = ""  # the file, and the line or the member where there is one
+    record: Mapping[str, Any] = field(default_factory=dict)  # see `columns.own_fields`
 
 
 class Words(NamedTuple):
@@ -45,6 +48,7 @@ class Words(NamedTuple):
     label: str = ""
     style: str = ""
     split: str = ""
+    record: Mapping[str, Any] = MappingProxyType({})  # see `columns.own_fields`
 
 
 @dataclass(frozen=True, eq=False)

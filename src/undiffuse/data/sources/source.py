@@ -4,12 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import Protocol, cast
 
 from undiffuse.data.sources.arrow import parquet_dataset, saved_dataset
 from undiffuse.data.sources.decode import decode
 from undiffuse.data.sources.folder import FolderReader
-from undiffuse.data.sources.item import Entry, Item, Part, clean_text, default_split
+from undiffuse.data.sources.item import (
+    Entry,
+    FileFacts,
+    Item,
+    Part,
+    clean_text,
+    default_split,
+)
 from undiffuse.data.sources.table import ENDINGS as TABLES
 from undiffuse.data.sources.table import TableReader, find_tables
 from undiffuse.data.sources.tree import FolderTree, Tree, ZipTree
@@ -31,6 +38,12 @@ class Reader(Protocol):
     def describe(self) -> str: ...
 
     def entries(self, part: Part) -> Iterator[Entry]: ...
+
+
+class FileReader(Reader, Protocol):
+    """A form whose files can be compared with those of an earlier time."""
+
+    def file_facts(self) -> Iterator[FileFacts]: ...
 
 
 @dataclass
@@ -61,6 +74,16 @@ class Source:
         """The address, the format and what was found, in one line."""
         return f"{self.address}: {self.reader.describe()}"
 
+    def file_facts(self) -> Iterator[FileFacts]:
+        """What is known of every file without reading it; tells whether the data set has changed.
+
+        UserError if a file can't be reached.
+        """
+        try:
+            yield from cast(FileReader, self.reader).file_facts()
+        except OSError as error:
+            raise UserError(f"{self.address} can't be read: {error.strerror}") from error
+
     def __iter__(self) -> Iterator[Item]:
         """The items. UserError when too many samples are bad, or none is good."""
         self.bad, self.bad_count, self.seen, self.progress = [], 0, 0, 0.0
@@ -83,7 +106,10 @@ class Source:
         data, words = entry.load()
         image = decode(data, self.side)
         split = words.split or default_split(entry.key)
-        return Item(entry.key, image, words.captions, words.label, words.style, split, entry.origin)
+        return Item(
+            entry.key, image, words.captions, words.label, words.style, split, entry.origin,
+            words.record,
+        )  # fmt: skip
 
     def _leave_out(self, entry: Entry, error: Exception) -> None:
         self.bad_count += 1
@@ -126,7 +152,7 @@ def open_source(
     return Source(str(address), find_reader(str(address)), part, side, shuffle, max_bad_share)
 
 
-def find_reader(address: str) -> Reader:
+def find_reader(address: str) -> FileReader:
     """The reader of the form that the data set has. UserError if it has none that is known."""
     path = Path(address)
     if is_remote(address) or address.endswith(ARCHIVES):
@@ -148,7 +174,7 @@ def find_reader(address: str) -> Reader:
     )
 
 
-def _in_folder(path: Path) -> Reader:
+def _in_folder(path: Path) -> FileReader:
     if saved := saved_dataset(path):
         return saved
     tree = FolderTree(path)
@@ -164,7 +190,7 @@ def _in_folder(path: Path) -> Reader:
     return _in_tree(tree, str(path))
 
 
-def _in_tree(tree: Tree, address: str) -> Reader:
+def _in_tree(tree: Tree, address: str) -> FileReader:
     if tables := find_tables(tree):
         return TableReader(tree, tables)
     reader = FolderReader(tree)

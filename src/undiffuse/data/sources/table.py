@@ -18,8 +18,9 @@ from undiffuse.data.sources.columns import (
     parse_object,
     read_words,
 )
-from undiffuse.data.sources.item import MAX_TEXT, SPLITS, Entry, Part, Words, printable
-from undiffuse.data.sources.tree import Tree, read_file
+from undiffuse.data.sources.decode import ENDINGS as PICTURES
+from undiffuse.data.sources.item import MAX_TEXT, SPLITS, Entry, FileFacts, Part, Words, printable
+from undiffuse.data.sources.tree import Tree, file_facts, read_file
 from undiffuse.errors import UserError
 from undiffuse.imaging.read import MAX_FILE
 
@@ -133,6 +134,11 @@ class TableReader:
         """The table -> the split that its folder names, if there are different ones."""
         found = {table: SPLITS.get(table.partition("/")[0].lower(), "") for table in self.tables}
         return found if len(set(found.values())) > 1 else {}
+
+    def file_facts(self) -> Iterator[FileFacts]:
+        """Of the tables, and of all pictures in the folder."""
+        pictures = (name for name in self.tree.names if name.lower().endswith(tuple(PICTURES)))
+        return file_facts(self.tree, sorted({*self.tables, *pictures}))
 
     def entries(self, part: Part) -> Iterator[Entry]:
         """The part's pictures in the order of the tables; neighboring rows of one file are one."""

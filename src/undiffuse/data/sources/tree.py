@@ -3,12 +3,13 @@
 import os
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from undiffuse.data.sources.item import printable
+from undiffuse.data.sources.item import FileFacts, printable
 from undiffuse.errors import UserError
 
 
@@ -39,6 +40,21 @@ def read_file(tree: Tree, name: str, most: int) -> bytes:
     if len(data) > most:
         raise ValueError(f"the file has more than {most >> 10} KiB")
     return data
+
+
+def file_facts(tree: Tree, names: Iterable[str]) -> Iterator[FileFacts]:
+    """Names, sizes and times of files, without opening them; for a zip, those of the archive.
+    OSError if a file is missing.
+    """
+    if isinstance(tree, FolderTree):
+        for name in names:
+            found = os.stat(tree.root / name)
+            yield name, found.st_size, found.st_mtime_ns
+    elif isinstance(tree, ZipTree):
+        found = os.stat(tree.path)
+        yield tree.path.name, found.st_size, found.st_mtime_ns
+    else:
+        yield from ((name, 0, 0) for name in names)
 
 
 def is_hidden(name: str) -> bool:

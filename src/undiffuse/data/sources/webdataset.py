@@ -26,6 +26,7 @@ from undiffuse.data.sources.folder import lines
 from undiffuse.data.sources.item import (
     MAX_TEXT,
     Entry,
+    FileFacts,
     Part,
     Words,
     clean_text,
@@ -232,6 +233,18 @@ class ShardReader:
     def describe(self) -> str:
         """The format and what was found, in one line."""
         return f"{self.format}: {len(self.shards)} shards, {self.shards[0]} the first"
+
+    def file_facts(self) -> Iterator[FileFacts]:
+        """Of the shards; remote ones have no time."""
+        for shard in self.shards:
+            try:
+                if is_remote(shard):
+                    files, path = _fsspec().core.url_to_fs(shard)
+                    yield shard, int(files.size(path) or 0), 0
+                else:
+                    yield shard, (found := os.stat(shard)).st_size, found.st_mtime_ns
+            except Exception as error:  # each protocol has its own
+                raise UserError(f"{shard} can't be reached: {_said(error)}") from error
 
     def entries(self, part: Part) -> Iterator[Entry]:
         """The part's samples: shard after shard, which a seed shuffles."""

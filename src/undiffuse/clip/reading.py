@@ -1,0 +1,249 @@
+"""Reads a prompt with a lexicon: words that no caption holds become the nearest known ones."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import inf
+from os.path import commonprefix
+
+from undiffuse.clip.lexicon import FUNCTION, STRONG, Candidate, Lexicon
+from undiffuse.clip.prompt_language import MAX_PHRASE, PromptLanguage, is_unspaced
+from undiffuse.clip.spelling import correct
+
+MAX_RUN = 12  # characters of a word in a text without spaces
+UNSURE = ("keyword", "related", "part", "example")  # reasons for another thing than is meant
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_HIRAGANA = re.compile(r"[\u3040-\u309f]+")
+_JOINED = re.compile(r"[ -]*")  # what may lie between the words of a phrase
+_ENDINGS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A word of a prompt, the text that it was read as, why, and what else it may mean."""
+
+    word: str
+    text: str
+    reason: str
+    language: str = "en"
+    others: tuple[str, ...] = ()
+
+    def note(self, languages: Mapping[str, str]) -> str:
+        """What the user should know. `languages`: code -> name."""
+        return f"{self.word}: read as {self.text} ({languages.get(self.language, self.reason)})"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as it is read, and what was changed."""
+
+    text: str
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Token:
+    start: int
+    end: int
+    text: str  # in lower case
+
+
+class Reader:
+    """Reads prompts with one lexicon. The same prompt is always read the same."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+
+    def read(self, text: str, sure: bool = False) -> Reading:
+        """The prompt with every unknown word read as its nearest known one.
+
+        A prompt of known words stays as it is, and costs the look-up of the known words alone.
+        sure: read only what means the same, for prompts that are calculated with: "zebra -
+        stripes" must not become "zebra - zebra".
+        """
+        tokens = [_Token(m.start(), m.end(), _plain(m[0])) for m in _WORD.finditer(text)]
+        if all(self._is_known(token.text) for token in tokens):
+            return Reading(text)
+        tokens = [part for token in tokens for part in self._split(token)]
+        return _Prompt(self.lexicon, text, tokens, sure).read()
+
+    def _is_known(self, word: str) -> bool:
+        known = self.lexicon.known
+        return word in known or word.removesuffix("'s") in known
+
+    def _split(self, token: _Token) -> Iterator[_Token]:
+        """The words of a token; several in a script without spaces, by longest match."""
+        if not is_unspaced(token.text):
+            yield token
+            return
+        start = 0
+        while start < len(token.text):
+            ends = range(min(start + MAX_RUN, len(token.text)), start, -1)
+            found = (end for end in ends if self._is_run(token.text, start, end))
+            end = next(found, start + 1)
+            yield _Token(token.start + start, token.start + end, token.text[start:end])
+            start = end
+
+    def _is_run(self, text: str, start: int, end: int) -> bool:
+        """Whether some characters are a word. A single one may be part of a word that is not in the
+        lexicon: it must be more than a keyword, or stand alone."""
+        found = self.lexicon.other_languages(text[start:end])
+        return bool(found) and (
+            end - start > 1
+            or len(text) == 1
+            or any(one.reason in STRONG for listed in found.values() for one in listed[:1])
+        )
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("’", "'")
+
+
+class _Prompt:
+    """One prompt that has an unknown word."""
+
+    def __init__(self, lexicon: Lexicon, text: str, tokens: list[_Token], sure: bool) -> None:
+        self.lexicon, self.text, self.tokens, self.sure = lexicon, text, tokens, sure
+        self._language = PromptLanguage(lexicon, tuple(token.text for token in tokens))
+
+    def read(self) -> Reading:
+        parts, changes, end, at = list[str](), list[Change](), 0, 0
+        while at < len(self.tokens):
+            count, change = self._change(at)
+            if change is not None and not (self.sure and change.reason in UNSURE):
+                first, last = self.tokens[at], self.tokens[at + count - 1]
+                between = self.text[end : first.start]
+                # Words that the writer did not separate are separated in English.
+                touches = between[-1:].isalnum() or (not between and bool(parts))
+                parts += [between, " " * touches, change.text]
+                end = last.end
+                if change.reason != FUNCTION:
+                    changes.append(change)
+            at += count
+        if not changes:
+            return Reading(self.text)
+        rest = self.text[end:]
+        joint = " " if rest[:1].isalpha() else ""
+        return Reading(" ".join("".join([*parts, joint, rest]).split()), tuple(changes))
+
+    def _change(self, at: int) -> tuple[int, Change | None]:
+        """How many tokens are read together from this one on, and what they are read as."""
+        for count in range(min(MAX_PHRASE, len(self.tokens) - at), 1, -1):
+            if (phrase := self._phrase(at, count)) and (change := self._look_up(phrase)):
+                return count, change
+        word = self.tokens[at].text
+        change = self._read_word(word)
+        return 1, change if change and change.text != word else None
+
+    def _phrase(self, at: int, count: int) -> str:
+        """Some tokens as a phrase, "" if they are known words or belong to no phrase."""
+        tokens = self.tokens[at : at + count]
+        gaps = pairwise(tokens)
+        joined = all(_JOINED.fullmatch(self.text[one.end : other.start]) for one, other in gaps)
+        if not joined or all(token.text in self.lexicon.known for token in tokens):
+            return ""
+        return " ".join(token.text for token in tokens)
+
+    def _look_up(self, phrase: str) -> Change | None:
+        if found := self.lexicon.english(phrase):
+            return _change_to(phrase, found)
+        by_language = self.lexicon.other_languages(phrase)
+        return _change_to(phrase, self._best(by_language)) if by_language else None
+
+    def _read_word(self, word: str) -> Change | None:
+        """What one word is read as. None leaves it alone."""
+        foreign = self.lexicon.other_languages(word)
+        if self._language.code in foreign:
+            listed = foreign[self._language.code]
+            # A single Chinese character may be part of a word that is not in the lexicon.
+            part = is_unspaced(word) and len(word) == 1 and len(self.tokens) > 1
+            if listed[0].reason in STRONG or not (part or word in self.lexicon.known):
+                return _change_to(word, listed)
+        if word in self.lexicon.known:
+            return None
+        named = {k: found for k, found in foreign.items() if found[0].reason == "name"}
+        if named and not self._in_english and self.lexicon.is_rare(word):
+            return _change_to(word, self._best(named))  # "mariposa": a lily, or a butterfly
+        if found := self.lexicon.english(word):
+            return _change_to(word, found)
+        if change := self._singular(word):
+            return change
+        if self.lexicon.is_english(word):
+            return None  # a correct word without a picture: a verb, an idea
+        return self._not_english(word, foreign)
+
+    def _singular(self, word: str) -> Change | None:
+        for ending, replacement in _ENDINGS:
+            stem = word[: -len(ending)] + replacement
+            if not word.endswith(ending) or word.endswith("ss") or len(stem) < 3:
+                continue
+            if stem in self.lexicon.known:
+                others = (one.text for one in self.lexicon.english(stem))
+                return Change(word, stem, "plural", "en", tuple(others))
+            if found := self.lexicon.english(stem):
+                return _change_to(word, found)
+        return None
+
+    def _not_english(self, word: str, foreign: dict[str, list[Candidate]]) -> Change | None:
+        good = STRONG[:2] if self._language.code else (*STRONG[:2], "keyword")
+        foreign = {k: found for k, found in foreign.items() if found[0].reason in good}
+        if foreign and not self._in_english:
+            return _change_to(word, self._best(foreign))
+        right, distance = correct(word, self.lexicon.known, self.lexicon.common)
+        # In an English prompt "teh" is "the" and not Indonesian tea, but "hund" is a dog.
+        if foreign and not (right and len(word) < 5):
+            return _change_to(word, self._best(foreign))
+        inflected, change = (inf, None) if self._in_english else self._inflected(word)
+        if change and (self._language.code or inflected < distance):
+            return change
+        if self._language.code == "ja" and _HIRAGANA.fullmatch(word):
+            return Change(word, "", FUNCTION, "ja")  # the ending of a word
+        if not right:
+            return None
+        found = self.lexicon.english(right)
+        if right in self.lexicon.known:
+            return Change(word, right, "spelling", "en", tuple(one.text for one in found))
+        return _change_to(word, found, "spelling") if found else None
+
+    def _inflected(self, word: str) -> tuple[float, Change | None]:
+        """The reading of the word of another language that differs the least, at its end; and how
+        many letters differ."""
+        least: tuple[float, str, Change | None] = (inf, "", None)
+        for other, by_language in self._language.inflections(word).items():
+            if self._language.code in by_language:
+                by_language = {self._language.code: by_language[self._language.code]}
+            elif self._language.code:
+                continue
+            same = len(commonprefix((word, other)))  # noqa: RUF071 - of words, not of paths
+            differ = max(len(word), len(other)) - same
+            if (differ, other) < least[:2]:
+                least = differ, other, _change_to(word, self._best(by_language))
+        return least[0], least[2]
+
+    def _best(self, by_language: dict[str, list[Candidate]]) -> list[Candidate]:
+        """The candidates in the prompt's language, otherwise a name before a keyword."""
+        if self._language.code in by_language:
+            return by_language[self._language.code]
+        codes = list(self.lexicon.languages)
+        return min(
+            by_language.values(),
+            key=lambda found: (
+                found[0].reason != "name", found[0].reason != "translation",
+                codes.index(found[0].language) if found[0].language in codes else len(codes),
+            ),
+        )  # fmt: skip
+
+    @cached_property
+    def _in_english(self) -> bool:
+        """Whether the other words are known English ones, and the prompt shows no
+        other language."""
+        others = [token.text for token in self.tokens if token.text in self.lexicon.known]
+        return not self._language.code and bool(others)
+
+
+def _change_to(word: str, found: Sequence[Candidate], reason: str = "") -> Change:
+    first, *others = found
+    reason = reason or first.reason
+    return Change(word, first.text, reason, first.language, tuple(one.text for one in others))

@@ -1,0 +1,92 @@
+"""Layers that scenes are put together of: placed, tinted, pasted; and plurals for captions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from undiffuse.data.composites import pluralize
+
+Premultiplied = NDArray[np.uint8]  # (S, S, 4): RGB multiplied by alpha, and alpha
+Box = tuple[int, int, int]  # left, top, side
+
+COLORS = {
+    "red": (220, 45, 45), "orange": (240, 135, 35), "yellow": (245, 205, 55),
+    "green": (60, 160, 75), "blue": (45, 110, 225), "purple": (135, 75, 200),
+    "pink": (240, 130, 180), "brown": (125, 80, 45), "black": (20, 20, 20),
+    "white": (250, 250, 250), "grey": (140, 140, 140),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Premultiplied pixels and where their upper left corner goes."""
+
+    pixels: Premultiplied
+    left: int
+    top: int
+
+
+def tint(pixels: Premultiplied, color: str) -> Premultiplied:
+    """The pixels in one color, their alpha kept."""
+    alpha = pixels[..., 3:].astype(np.uint16)
+    rgb = (alpha * np.array(COLORS[color], np.uint16) + 127) // 255
+    return np.concatenate([rgb.astype(np.uint8), pixels[..., 3:]], -1)
+
+
+def paste(canvas: Premultiplied, layer: Layer) -> None:
+    """Put a layer over the canvas: over = layer + canvas * (1 - alpha). What is outside is cut."""
+    height, width = canvas.shape[:2]
+    left, top = max(0, layer.left), max(0, layer.top)
+    right = min(width, layer.left + layer.pixels.shape[1])
+    bottom = min(height, layer.top + layer.pixels.shape[0])
+    if left >= right or top >= bottom:
+        return
+    over = layer.pixels[
+        top - layer.top : bottom - layer.top, left - layer.left : right - layer.left
+    ]
+    under = canvas[top:bottom, left:right]
+    rest = 255 - over[..., 3:].astype(np.uint16)
+    # Filters round color and alpha apart, so that the sum can be a little too large.
+    under[...] = np.minimum(over + (under * rest + 127) // 255, 255)
+
+
+def jitter(rng: Generator, amount: int) -> int:
+    return int(rng.integers(-amount, amount + 1))
+
+
+def front_and_back(side: int, rng: Generator) -> list[Box]:
+    """A small box at a lower corner, and a large one behind it."""
+    front, back = round(side * rng.uniform(0.42, 0.52)), round(side * rng.uniform(0.72, 0.85))
+    corner = int(rng.integers(2)) * (side - front)
+    return [(corner, side - front, front), ((side - back) // 2, side // 16, back)]
+
+
+def halves(side: int, relation: str, rng: Generator) -> list[Box]:
+    """Two boxes in the two halves of the picture."""
+    half = side // 2
+    size = round(half * rng.uniform(0.84, 0.98))
+    along = [(half - size) // 2, half + (half - size) // 2]
+    if relation in ("right of", "below"):
+        along.reverse()
+    across = [half // 2 + jitter(rng, half // 4) for _ in range(2)]
+    if relation in ("left of", "right of"):
+        return [(along[0], across[0], size), (along[1], across[1], size)]
+    return [(across[0], along[0], size), (across[1], along[1], size)]
+
+
+_IRREGULAR = {
+    "mouse": "mice", "goose": "geese", "tooth": "teeth", "foot": "feet", "man": "men",
+    "woman": "women", "child": "children", "person": "people", "ox": "oxen", "leaf": "leaves",
+    "loaf": "loaves", "knife": "knives", "wolf": "wolves", "shelf": "shelves", "calf": "calves",
+    "fish": "fish", "sheep": "sheep", "deer": "deer", "cactus": "cacti", "scarf": "scarves",
+    "potato": "potatoes", "tomato": "tomatoes", "half": "halves", "life": "lives",
+}  # fmt: skip
+
+
+def plural(name: str) -> str:
+    """The plural of a name's last word: "polar bear" -> "polar bears", "mouse" -> "mice"."""
+    head, _, last = name.rpartition(" ")
+    found = _IRREGULAR.get(last) or pluralize(last)
+    return f"{head} {found}".strip()

@@ -1,0 +1,299 @@
+"""Scenes composed of pictures while training: counts, colors, relations, sizes and grounds.
+
+    maker = SceneMaker([thing_of(picture, record), ...])
+    scene = maker.scene(seed=0, step=17, index=3)
+    scene.picture, scene.caption, scene.truth
+
+A scene depends on (seed, step, index) and the things only. Its caption is exactly true, and
+`Truth` says the same to a program.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.random import Generator, Philox
+from PIL import Image
+
+from undiffuse.data import colors
+from undiffuse.data.composites import with_article
+from undiffuse.data.scene_grounds import GROUNDS, draw_ground
+from undiffuse.data.scene_layers import (
+    COLORS,
+    Box,
+    Layer,
+    Premultiplied,
+    front_and_back,
+    halves,
+    jitter,
+    paste,
+    plural,
+    tint,
+)
+from undiffuse.errors import UserError
+
+Kind = Literal["count", "color", "relation", "size", "ground"]
+
+# Share of the scenes. Things that can't be tinted or counted have other scenes instead.
+KINDS: dict[Kind, float] = {
+    "count": 0.2, "color": 0.3, "relation": 0.25, "size": 0.1, "ground": 0.15,
+}  # fmt: skip
+NO_SCENES = frozenset({"flags", "symbols", "smileys & emotion"})
+COUNTABLE = frozenset({"animals & nature", "food & drink", "objects", "travel & places"})
+MAX_NAME_WORDS = 3
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+RELATIONS = ("left of", "right of", "above", "below", "in front of")
+SPELLINGS = {
+    "left of": ("left of", "to the left of", "on the left of"),
+    "right of": ("right of", "to the right of", "on the right of"),
+    "above": ("above", "over", "on top of"), "below": ("below", "under", "beneath"),
+    "in front of": ("in front of", "before"),
+}  # fmt: skip
+_GRIDS = {2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (3, 2)}  # columns and rows
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A picture that scenes are made of.
+
+    picture   (S, S, 4) uint8, premultiplied.
+    name      in the singular, without article: "dog".
+    tintable  drawn in one color, which can be exchanged.
+    style     of which all things of a scene are; "" is a style too.
+    countable several of them can be counted: no crowd, no mass.
+    """
+
+    picture: Premultiplied
+    name: str
+    style: str = ""
+    tintable: bool = False
+    countable: bool = True
+
+
+def thing_of(picture: Premultiplied, record: Mapping[str, Any]) -> Thing | None:
+    """The thing that a record of `undiffuse data pictures` describes, or None for what makes no
+    scene: skin tones, flags, symbols, faces and long names."""
+    words = record["name"].split()
+    if record.get("tone") or record["group"] in NO_SCENES or len(words) > MAX_NAME_WORDS:
+        return None
+    if any(not word.isalpha() or word in colors.NAMES for word in words):
+        return None
+    countable = record["group"] in COUNTABLE and not words[-1].endswith(("s", "ing"))
+    tintable = bool(record.get("tintable"))
+    return Thing(picture, record["name"], record["family"], tintable, countable)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a scene shows. `names` and `colors` belong together; "" is a thing's own color.
+
+    `relation`: of the first thing to the second. `count`: of things that are the same.
+    """
+
+    kind: Kind
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+    count: int = 1
+    relation: str = ""
+    size: str = ""
+    ground: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture `(S, S, 4)` uint8, premultiplied, a caption, and the truth."""
+
+    picture: Premultiplied
+    caption: str
+    truth: Truth
+
+
+Maker = Callable[["SceneMaker", Generator], Scene]
+
+
+class SceneMaker:
+    """Makes scenes of things, all of which have the same side. UserError if there are none."""
+
+    def __init__(self, things: Sequence[Thing]) -> None:
+        if not things:
+            raise UserError("there is nothing to make scenes of: give pictures with transparency")
+        sides = {thing.picture.shape for thing in things}
+        self.side = things[0].picture.shape[0]
+        if sides != {(self.side, self.side, 4)}:
+            raise UserError(f"pictures of {len(sides)} shapes: scenes need squares of one size")
+        self.things = list(things)
+        self._bounds: dict[int, tuple[int, int, int, int]] = {}
+
+    @cached_property
+    def styles(self) -> dict[str, list[int]]:
+        """Style -> the rows of its things."""
+        rows: dict[str, list[int]] = {}
+        for row, thing in enumerate(self.things):
+            rows.setdefault(thing.style, []).append(row)
+        return rows
+
+    @cached_property
+    def tintable(self) -> list[int]:
+        return [row for row, thing in enumerate(self.things) if thing.tintable]
+
+    @cached_property
+    def countable(self) -> list[int]:
+        return [row for row, thing in enumerate(self.things) if thing.countable]
+
+    def scene(self, seed: int, step: int, index: int = 0) -> Scene:
+        """The scene of a training step. The same arguments give the same scene."""
+        rng = Generator(Philox(key=[seed, (step << 20) | index]))
+        kinds = {kind: share for kind, share in KINDS.items() if self._can(kind)}
+        shares = np.cumsum(list(kinds.values()))
+        kind = list(kinds)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+        return _MAKERS[kind](self, rng)
+
+    def _can(self, kind: Kind) -> bool:
+        needed = {"count": self.countable, "color": self.tintable, "relation": self.paired}
+        return bool(needed.get(kind, self.things))
+
+    def pick(self, rows: Sequence[int], rng: Generator) -> int:
+        """A random one of the rows."""
+        return rows[int(rng.integers(len(rows)))]
+
+    @cached_property
+    def paired(self) -> list[int]:
+        """The rows of things whose style has things of other names as well."""
+        names = {style: {self.things[row].name for row in rows}
+                 for style, rows in self.styles.items()}  # fmt: skip
+        return [row for row, thing in enumerate(self.things) if len(names[thing.style]) > 1]
+
+    def pair(self, rng: Generator) -> tuple[int, int]:
+        """Two things of one style with different names."""
+        first = self.pick(self.paired, rng)
+        rows = self.styles[self.things[first].style]
+        while True:
+            second = self.pick(rows, rng)
+            if self.things[second].name != self.things[first].name:
+                return first, second
+
+    def placed(self, row: int, box: Box, color: str = "") -> Layer:
+        """A thing, cut to what is drawn of it, that fills the box and stands on its lower edge."""
+        left, top, right, bottom = self._bound(row)
+        cut = self.things[row].picture[top:bottom, left:right]
+        scale = box[2] / max(cut.shape[:2])
+        size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
+        # Premultiplied pixels may be resized channel by channel; a box of 3 is fast and smooth.
+        resized = Image.fromarray(cut).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        pixels = np.asarray(resized)
+        if color:
+            pixels = tint(pixels, color)
+        return Layer(pixels, box[0] + (box[2] - size[0]) // 2, box[1] + box[2] - size[1])
+
+    def _bound(self, row: int) -> tuple[int, int, int, int]:
+        if row not in self._bounds:
+            drawn = self.things[row].picture[..., 3] > 24
+            rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+            whole = (0, 0, self.side, self.side)
+            found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else whole
+            self._bounds[row] = (int(found[0]), int(found[1]), int(found[2]), int(found[3]))
+        return self._bounds[row]
+
+    def canvas(self) -> Premultiplied:
+        """An empty picture."""
+        return np.zeros((self.side, self.side, 4), np.uint8)
+
+
+def _choose(options: Sequence[str], rng: Generator) -> str:
+    return options[int(rng.integers(len(options)))]
+
+
+def _count(maker: SceneMaker, rng: Generator) -> Scene:
+    row = maker.pick(maker.countable, rng)
+    thing, count = maker.things[row], int(rng.integers(2, 6))
+    color = _choose(list(COLORS), rng) if thing.tintable and rng.random() < 0.5 else ""
+    columns, rows = _GRIDS[count]
+    cell = maker.side // max(columns, rows)
+    side = round(cell * rng.uniform(0.74, 0.9))
+    canvas, slack = maker.canvas(), (cell - side) // 2
+    loose = max(0, slack - 1)  # they do not touch
+    for number in range(count):
+        line, place = divmod(number, columns)
+        in_line = min(columns, count - line * columns)
+        left = (maker.side - in_line * cell) // 2 + place * cell + slack + jitter(rng, loose)
+        top = (maker.side - rows * cell) // 2 + line * cell + slack + jitter(rng, loose)
+        paste(canvas, maker.placed(row, (left, top, side), color))
+    number_word = NUMBERS[count] if rng.random() < 0.6 else str(count)
+    caption = " ".join(word for word in (number_word, color, plural(thing.name)) if word)
+    return Scene(canvas, caption, Truth("count", (thing.name,), (color,), count=count))
+
+
+def _color(maker: SceneMaker, rng: Generator) -> Scene:
+    row = maker.pick(maker.tintable, rng)
+    name, color = maker.things[row].name, _choose(list(COLORS), rng)
+    side = round(maker.side * rng.uniform(0.7, 0.96))
+    slack = maker.side - side
+    box = (int(rng.integers(slack + 1)), int(rng.integers(slack + 1)), side)
+    canvas = maker.canvas()
+    paste(canvas, maker.placed(row, box, color))
+    plain = f"{color} {name}"
+    caption = _choose((with_article(plain), plain, f"{name} in {color}", f"{name}, {color}"), rng)
+    return Scene(canvas, caption, Truth("color", (name,), (color,)))
+
+
+def _relation(maker: SceneMaker, rng: Generator) -> Scene:
+    rows, relation = list(maker.pair(rng)), _choose(RELATIONS, rng)
+    things = [maker.things[row] for row in rows]
+    colors = [_choose(list(COLORS), rng) if thing.tintable else "" for thing in things]
+    canvas, layers = maker.canvas(), _layout(maker, rows, colors, relation, rng)
+    for layer in layers:
+        paste(canvas, layer)
+    said = [with_article(" ".join(filter(None, pair)))
+            for pair in zip(colors, (thing.name for thing in things), strict=True)]  # fmt: skip
+    between = _choose(SPELLINGS[relation], rng)
+    forms = (f"{said[0]} {between} {said[1]}", f"{said[0]} is {between} {said[1]}")
+    names = (things[0].name, things[1].name)
+    return Scene(canvas, _choose(forms, rng),
+                 Truth("relation", names, (colors[0], colors[1]), relation=relation))  # fmt: skip
+
+
+def _layout(
+    maker: SceneMaker, rows: Sequence[int], colors: Sequence[str], relation: str, rng: Generator
+) -> list[Layer]:
+    """The two things where the relation says, the one behind first."""
+    boxes = front_and_back(maker.side, rng) if relation == "in front of" else halves(
+        maker.side, relation, rng)  # fmt: skip
+    layers = [maker.placed(*one) for one in zip(rows, boxes, colors, strict=True)]
+    return layers[::-1] if relation == "in front of" else layers
+
+
+def _size(maker: SceneMaker, rng: Generator) -> Scene:
+    row = maker.pick(range(len(maker.things)), rng)
+    thing, size = maker.things[row], _choose(("small", "large"), rng)
+    color = _choose(list(COLORS), rng) if thing.tintable else ""
+    share = rng.uniform(0.26, 0.38) if size == "small" else rng.uniform(0.92, 1.0)
+    side = round(maker.side * share)
+    slack = maker.side - side
+    left, top = (slack // 2 + jitter(rng, slack // 4) for _ in range(2))
+    canvas = maker.canvas()
+    paste(canvas, maker.placed(row, (left, top, side), color))
+    word = _choose({"small": ("small", "tiny", "little"), "large": ("large", "big", "huge")}[size],
+                   rng)  # fmt: skip
+    caption = with_article(" ".join(filter(None, (word, color, thing.name))))
+    return Scene(canvas, caption, Truth("size", (thing.name,), (color,), size=size))
+
+
+def _ground(maker: SceneMaker, rng: Generator) -> Scene:
+    row = maker.pick(range(len(maker.things)), rng)
+    thing, ground = maker.things[row], _choose(list(GROUNDS), rng)
+    distinct = [name for name in COLORS if name not in GROUNDS[ground].clash]
+    color = _choose(distinct, rng) if thing.tintable else ""
+    canvas, floor = draw_ground(ground, maker.side, rng)
+    side = round(maker.side * rng.uniform(0.5, 0.66))
+    left = (maker.side - side) // 2 + jitter(rng, maker.side // 10)
+    paste(canvas, maker.placed(row, (left, floor - side, side), color))
+    said = with_article(" ".join(filter(None, (color, thing.name))))
+    caption = f"{said} {_choose(GROUNDS[ground].spellings, rng)}"
+    return Scene(canvas, caption, Truth("ground", (thing.name,), (color,), ground=ground))
+
+
+_MAKERS: dict[Kind, Maker] = {
+    "count": _count, "color": _color, "relation": _relation, "size": _size, "ground": _ground,
+}  # fmt: skip

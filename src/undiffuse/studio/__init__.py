@@ -1,0 +1,1 @@
+"""The studio: a page and an HTTP API that draw with a loaded model."""

@@ -1,0 +1,96 @@
+// Starts the page: the model's settings, the two views, and the token where one is needed.
+
+import { byId, fillTexts, showError } from "./dom.js";
+import { DrawView } from "./draw-view.js";
+import { GalleryView } from "./gallery-view.js";
+import { HttpSource, SourceError } from "./source-http.js";
+import { texts } from "./texts.en.js";
+
+const source = new HttpSource();
+
+function showView(name) {
+  for (const view of ["draw", "gallery"]) byId(`view-${view}`).hidden = view !== name;
+  for (const button of document.querySelectorAll("nav [data-view]")) {
+    if (button.dataset.view === name) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+}
+
+// Resolves when the server has taken a token.
+function askForToken() {
+  const dialog = byId("token-dialog");
+  const error = byId("token-error");
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    byId("token-form").onsubmit = async (event) => {
+      event.preventDefault();
+      try {
+        await source.signIn(byId("token").value);
+        dialog.close();
+        resolve();
+      } catch (problem) {
+        error.hidden = false;
+        error.textContent = problem.kind === "lost" ? texts.lost : texts.tokenWrong;
+      }
+    };
+  });
+}
+
+// The link that the server opens holds the token; it does not stay in the address.
+async function takeTokenFromLink() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const token = parameters.get("token");
+  if (token === null) return;
+  parameters.delete("token");
+  history.replaceState(null, "", `#${parameters}`);
+  await source.signIn(token).catch(() => {});
+}
+
+async function loadModel() {
+  for (;;) {
+    try {
+      return await source.model();
+    } catch (error) {
+      if (!(error instanceof SourceError) || error.kind !== "token") throw error;
+      await askForToken();
+    }
+  }
+}
+
+function onError(error) {
+  if (error.kind !== "token") return false;
+  askForToken();
+  return true;
+}
+
+async function start() {
+  fillTexts();
+  byId("prompt").focus();
+  await takeTokenFromLink();
+  const draw = new DrawView(source, await loadModel(), onError);
+  const open = (settings) => {
+    showView("draw");
+    draw.open(settings);
+  };
+  const gallery = new GalleryView(source, { onOpen: open, onError });
+  for (const button of document.querySelectorAll("nav [data-view]")) {
+    button.addEventListener("click", () => {
+      showView(button.dataset.view);
+      if (button.dataset.view === "gallery") gallery.load();
+    });
+  }
+  document.querySelector("[data-skip]").addEventListener("click", (event) => {
+    event.preventDefault(); // the address holds the settings
+    showView("draw");
+    byId("prompt").focus();
+  });
+  addEventListener("hashchange", () => draw.openHash());
+  document.documentElement.dataset.ready = "";
+  draw.openHash();
+}
+
+start().catch((error) => {
+  showError(error.kind === "lost" ? texts.lost : error.message);
+  throw error;
+});

@@ -1,0 +1,102 @@
+// The source of drawings that asks the studio's server.
+//
+// A source has
+//   model()                   -> what it draws: size, styles, samplers, defaults, limits
+//   draw(settings, {signal})  -> async iterator of events
+//                                {type: "queued" | "step" | "picture", ...}
+//
+// and throws a SourceError. Another source may compute the same events in the browser.
+
+import { toRequest } from "./settings.js";
+
+export class SourceError extends Error {
+  // kind: "lost" (no connection), "token", "busy" (with `seconds`), or "refused"
+  constructor(kind, message = "", seconds = 0) {
+    super(message);
+    this.kind = kind;
+    this.seconds = seconds;
+  }
+}
+
+async function request(path, options = {}) {
+  let reply;
+  try {
+    reply = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new SourceError("lost");
+  }
+  if (reply.ok) return reply;
+  const message = await reply.json().then((body) => body.error.message, () => reply.statusText);
+  if (reply.status === 401) throw new SourceError("token", message);
+  if (reply.status === 429) {
+    throw new SourceError("busy", message, Number(reply.headers.get("retry-after")) || 1);
+  }
+  throw new SourceError("refused", message);
+}
+
+const json = (body) => ({
+  method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+});
+
+// The events of a stream of server-sent events. It has to end with "done" or "error".
+async function* events(reply) {
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) throw new SourceError("lost");
+      const parts = (text + value).split("\n\n");
+      text = parts.pop();
+      for (const part of parts) {
+        const line = part.split("\n").find((one) => one.startsWith("data: "));
+        if (!line) continue; // a sign of life
+        const event = JSON.parse(line.slice(6));
+        if (event.type === "error") throw new SourceError("refused", event.message);
+        if (event.type === "done") return;
+        yield event;
+      }
+    }
+  } catch (error) {
+    if (error instanceof SourceError || error.name === "AbortError") throw error;
+    throw new SourceError("lost");
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+export class HttpSource {
+  async model() {
+    return (await request("/api/model")).json();
+  }
+
+  async *draw(settings, { signal } = {}) {
+    yield* events(await request("/api/draw", { ...json(toRequest(settings)), signal }));
+  }
+
+  // What only a server has: pictures that are kept.
+
+  async *replay(name, { signal } = {}) {
+    yield* events(await request(`/api/pictures/${name}/replay`, { method: "POST", signal }));
+  }
+
+  async gallery({ search = "", before = "", count = 60 } = {}) {
+    const query = new URLSearchParams({ count });
+    if (search) query.set("search", search);
+    if (before) query.set("before", before);
+    return (await (await request(`/api/gallery?${query}`)).json()).pictures;
+  }
+
+  async picture(name) {
+    return (await request(`/api/pictures/${name}`)).json();
+  }
+
+  async remove(name) {
+    await request(`/api/pictures/${name}`, { method: "DELETE" });
+  }
+
+  async signIn(token) {
+    await request("/api/session", json({ token }));
+  }
+}

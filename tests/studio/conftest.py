@@ -1,0 +1,118 @@
+"""A studio on a free port, in a thread of the test's process, with the tiny model."""
+
+import contextlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+from undiffuse.pipeline import load
+from undiffuse.studio.app import create_app
+from undiffuse.studio.server import StudioServer, listen, studio_state
+from undiffuse.studio.state import StudioState
+
+TOKEN = "a token of the tests"
+
+
+@dataclass
+class Reply:
+    """A whole reply."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events of a stream."""
+        lines = self.body.decode().splitlines()
+        return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+
+
+@dataclass
+class Studio:
+    """A running studio."""
+
+    port: int
+    state: StudioState
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def folder(self) -> Path:
+        return self.state.gallery.folder
+
+    def call(
+        self, method: str, path: str, body: bytes | None = None, timeout: float = 60,
+        **headers: str,
+    ) -> Reply:  # fmt: skip
+        """A request; names of headers are given with "_" for "-"."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, names)
+            reply = connection.getresponse()
+            found = {name.lower(): value for name, value in reply.getheaders()}
+            return Reply(reply.status, found, reply.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.call("GET", path, **headers)
+
+    def post(self, path: str, data: Any, **headers: str) -> Reply:
+        body = json.dumps(data).encode()
+        return self.call("POST", path, body, content_type="application/json", **headers)
+
+    def draw(self, **settings: Any) -> list[dict[str, Any]]:
+        """The events of a drawing."""
+        reply = self.post("/api/draw", settings)
+        assert reply.status == 200, reply.body
+        return reply.events()
+
+
+@contextlib.contextmanager
+def running(model: Path, folder: Path, token: str | None = None, port: int = 0) -> Iterator[Studio]:
+    """A studio; its folder is the current one meanwhile."""
+    ready = threading.Event()
+    with (
+        listen("127.0.0.1", port) as listener,
+        studio_state(load(model), folder, token) as state,
+    ):
+        server = StudioServer(create_app(state), ready.set)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        assert ready.wait(30)
+        try:
+            yield Studio(listener.getsockname()[1], state)
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def studio(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with running(model_folder, tmp_path_factory.mktemp("studio")) as found:
+        yield found
+
+
+def wait_until(holds: Any, seconds: float = 20) -> None:
+    """Wait for a condition; fails if it takes longer."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.02)

@@ -1,0 +1,91 @@
+"""Training of a denoiser that reads the tokens of the text."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.training import tiny  # noqa: E402
+from tests.training.tiny import CLIP, DENOISER, pictures  # noqa: E402
+from undiffuse.clip.model import Clip  # noqa: E402
+from undiffuse.networks.denoiser import DenoiserNetwork  # noqa: E402
+from undiffuse.training.denoiser import DenoiserRecipe, sample_cond  # noqa: E402
+from undiffuse.training.embedder import TextEmbedder  # noqa: E402
+from undiffuse.training.latent_cache import LatentCache, embed_dataset  # noqa: E402
+
+TOKENS = 4
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[seed, 0]))
+
+
+def embedder() -> TextEmbedder:
+    torch.manual_seed(0)
+    return TextEmbedder(Clip(CLIP).eval(), tiny.tokenizer())
+
+
+def cache(texts: TextEmbedder) -> LatentCache:
+    embeddings = embed_dataset(pictures(), texts)
+    return LatentCache(tiny.cache().x0, **embeddings)
+
+
+def test_half_of_the_captions_have_tokens_and_pictures_have_none() -> None:
+    made = cache(embedder())
+    rows = np.arange(10_000) % len(pictures().records)
+    batch = sample_cond(made, rows, rng(), tokens=True)
+    captions = made.captions[torch.from_numpy(rows)].float()  # (B, CAPTIONS, 512)
+    said = (captions == batch["cond"][:, None]).all(2)
+    has_tokens = batch["lengths"] > 0
+    assert not (has_tokens & ~said.any(1)).any()
+    assert has_tokens.float().mean().item() == pytest.approx(0.35, abs=0.02)
+    # The tokens are those of the caption whose vector it is.
+    for row in torch.where(has_tokens)[0][:50].tolist():
+        ids, length = batch["ids"][row], int(batch["lengths"][row])
+        assert made.ids is not None
+        same = (made.ids[rows[row]] == ids).all(1) & said[row]
+        assert same.any()
+        assert length > 2
+
+
+def test_a_network_without_tokens_draws_the_same_random_numbers_as_before() -> None:
+    made = cache(embedder())
+    rows = np.arange(64) % len(pictures().records)
+    one, other = rng(), rng()
+    without = sample_cond(made, rows, one)
+    sample_cond(replace(made, ids=None, lengths=None), rows, other, tokens=False)
+    assert set(without) == {"cond"}
+    assert one.random() == other.random()
+
+
+def test_cond_of_texts_is_what_the_recipe_builds() -> None:
+    texts = embedder()
+    cond = texts.cond(["a red circle", ""], TOKENS)
+    assert cond.shape == (2, 512 + TOKENS * CLIP.text_width)
+    assert torch.equal(cond[:, :512], texts(["a red circle", ""]))
+    assert texts.cond(["a"], 0).shape == (1, 512)
+
+
+def test_the_loss_falls_and_the_tokens_get_gradients() -> None:
+    texts = embedder()
+    config = replace(DENOISER, text_tokens=TOKENS, text_channels=CLIP.text_width)
+    torch.manual_seed(0)
+    network = DenoiserNetwork(config)
+    recipe = DenoiserRecipe(
+        network, pictures(), cache(texts), 64, compiled=False, embedder=texts
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
+    losses = []
+    for step in range(30):
+        loss = recipe.loss(step, rng(step))["loss"]
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert network.text_in is not None
+    assert network.text_in.weight.grad is not None
+    assert network.text_in.weight.grad.abs().max() > 0
+    assert all(p.grad is None for p in texts.model.parameters())
