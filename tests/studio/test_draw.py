@@ -151,6 +151,7 @@ def test_an_error_while_drawing_is_the_last_event(studio: Studio) -> None:
     assert "cat - cat" in events[-1]["message"] or "zero" in events[-1]["message"]
 
 
+@pytest.mark.slow
 def test_a_long_drawing_shows_evenly_spaced_steps(studio: Studio) -> None:
     steps = [
         e["step"] for e in studio.draw(prompt="", steps=250, keep=False) if e["type"] == "step"

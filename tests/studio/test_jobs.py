@@ -143,6 +143,7 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 def test_fifty_drawings_of_five_clients_are_served_in_turn(studio: Studio) -> None:
     finished: list[int] = []
 
@@ -167,6 +168,7 @@ def test_fifty_drawings_of_five_clients_are_served_in_turn(studio: Studio) -> No
         assert set(finished[start : start + 10]) == {0, 1, 2, 3, 4}
 
 
+@pytest.mark.slow
 def test_too_many_drawings_of_one_client_are_refused(studio: Studio) -> None:
     refused = []
 

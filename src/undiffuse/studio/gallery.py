@@ -28,7 +28,6 @@ MAX_UPLOAD_PIXELS = 24 << 20
 MAX_UPLOADS = 500  # the oldest are deleted
 UPLOAD_SIDE = 1024  # pixels that are kept of an upload
 UPLOAD_FORMATS = ("PNG", "JPEG", "WEBP")
-INDEX_NAME = ".undiffuse-index.safetensors"
 
 
 class NotFound(UserError):
@@ -104,7 +103,7 @@ class Gallery:
         check_pictures(parse_expression(words))
         vector = Space(encoder).vector(words)
         with self.lock:
-            index, _ = update_index(self.folder, encoder, self.folder / INDEX_NAME)
+            index, _ = update_index(self.folder, encoder)
         hits = [(hit.path.removesuffix(".png"), hit.cosine) for hit in index.search(vector, 10**6)]
         return [hit for hit in hits if PICTURE.fullmatch(hit[0])][:count]
 

@@ -17,9 +17,9 @@ _ERRORS = {
     "429": "Too many drawings are waiting; Retry-After has the seconds to wait.",
 }
 _EVENTS = (
-    "Server-sent events, each with JSON in `data`: `queued` {position}, `step` {picture, step, of, "
-    "t, picture_share, noise_share, x_t, x0}, `picture` {picture, file, png, notes, record, "
-    "settings, command, python}, and at the end `done` or `error` {message}. Pictures are data "
+    "Server-sent events, each with JSON in data: queued {position}, step {picture, step, of, "
+    "t, picture_share, noise_share, x_t, x0}, picture {picture, file, png, notes, record, "
+    "settings, command, python}, and at the end done or error {message}. Pictures are data "
     "URIs. Closing the connection ends the drawing."
 )
 
@@ -105,7 +105,7 @@ def _picture_paths() -> Json:
             ])},
         "/api/pictures/{name}/replay": {"post": _operation(
             "postReplay", "Draw a picture again and compare the pixels",
-            {"200": _stream(_EVENTS + " The picture event also has `same` and `changes`.")},
+            {"200": _stream(_EVENTS + " The picture event also has same and changes.")},
             ("400", "401", "403", "404", "429"), parameters=[name])},
     }  # fmt: skip
 

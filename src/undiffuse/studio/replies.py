@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from undiffuse.errors import UserError
 from undiffuse.studio.jobs import DrawQueue, Job, QueueFull
@@ -41,6 +43,20 @@ async def read_json(request: Request) -> Any:
         raise UserError("the body is no valid JSON") from error
 
 
+class JobStream(StreamingResponse):
+    """A stream of a job's events; the job ends with it, even if the client leaves before it."""
+
+    def __init__(self, parts: AsyncIterator[bytes], end: Callable[[], None]) -> None:
+        super().__init__(parts, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        self._end = end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._end()
+
+
 def stream_events(
     job: Job, queue: DrawQueue, encode: Callable[[Any], str | None]
 ) -> StreamingResponse:
@@ -65,13 +81,10 @@ def stream_events(
                 if (text := encode(event)) is not None:
                     yield text.encode()
         finally:
-            queue.cancel(job)
             if following is not None:
                 following.cancel()
 
-    return StreamingResponse(
-        parts(), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
-    )
+    return JobStream(parts(), partial(queue.cancel, job))
 
 
 def event_text(event: dict[str, Any], name: str | None = None) -> str:
