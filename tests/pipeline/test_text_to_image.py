@@ -173,3 +173,18 @@ def test_networks_that_predict_eps_v_or_the_previous_step_draw_too(
         folder = write_variant(tmp_path / target, model_folder, config, chain=8)
         picture = load(folder).generate("a red apple", sampler=sampler, **FAST)[0]
         assert picture.pixels.std() > 0, target
+
+
+def test_freshness_is_the_share_of_new_noise(model: TextToImage) -> None:
+    options = {"seed": 3, **FAST}
+    uniform = replace(model, defaults=replace(model.defaults, shift=1.0))
+    euler = uniform.generate("a red apple", sampler="euler", **options)[0]
+    old = model.generate("a red apple", sampler="blend", freshness=0.0, **options)[0]
+    assert same(old, euler)  # blend without fresh noise is Euler's method
+    assert old.record["freshness"] == 0.0
+    ddpm = model.generate("a red apple", sampler="ddpm", **options)[0]
+    assert same(model.generate("a red apple", sampler="ddim", freshness=1.0, **options)[0], ddpm)
+    assert "freshness" not in ddpm.record
+    for wrong in ({"sampler": "euler", "freshness": 0.5}, {"sampler": "ddim", "freshness": 1.5}):
+        with pytest.raises(UserError, match="freshness"):
+            model.generate("a red apple", **options, **wrong)
