@@ -1,6 +1,7 @@
 """`undiffuse replay`: the same pixels again, or what differs."""
 
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,14 @@ def test_replay_refuses_what_has_no_record_of_its_own(run: Run) -> None:
     for name in ("plain.png", "none.png", "cats-1-grid.png", *(f"{k}.png" for k in range(11))):
         status, out, err = run("replay", name)
         assert (status, out, err.count("\n")) == (2, [], 1), name
+
+
+def test_every_pairing_of_prompt_and_negative_prompt_is_replayed(run: Run) -> None:
+    """The record has one style, but the negative prompt may have another one than the prompt."""
+    prompts = ("", "cat", "cat in noto style", "cat + hat", '"a - b"')
+    negatives = ("hat", "hat in blob style", "hat + 0.5*beard", '"x + y"')
+    for number, (prompt, negative) in enumerate(product(prompts, negatives)):
+        file = f"{number}.png"
+        run(prompt, "--negative", negative, "--steps", "2", "-o", file, "--scale", "1")
+        status, out, _ = run("replay", file)
+        assert (status, out) == (0, ["the same, pixel for pixel"]), (prompt, negative)

@@ -135,13 +135,19 @@ def _read_terms(
         return terms, prompt, ()
     pairs = zip(terms, readings, strict=True)
     read = [one if one.is_picture else replace(one, text=r.text) for one, r in pairs]
-    text = read[0].text
-    if is_sum(read) or len(text) > MAX_LENGTH or parse_expression(text) != read:
-        text = " ".join(_exact_term(term) for term in read)
+    text = expression_of(read)
     if len(text) > MAX_LENGTH:  # could not be parsed again
         return terms, prompt, ()
     names = reader.lexicon.languages
     return read, text, tuple(dict.fromkeys(change.note(names) for change in changes))
+
+
+def expression_of(terms: Sequence[Term]) -> str:
+    """A text that `parse_expression` reads as these terms."""
+    text = terms[0].text
+    if not is_sum(terms) and len(text) <= MAX_LENGTH and parse_expression(text) == list(terms):
+        return text
+    return " ".join(_exact_term(term) for term in terms)
 
 
 def _exact_term(term: Term) -> str:

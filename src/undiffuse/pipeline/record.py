@@ -10,7 +10,7 @@ from undiffuse.errors import UserError
 from undiffuse.imaging.files import read_bytes
 from undiffuse.imaging.read import MAX_FILE
 from undiffuse.pipeline.options import DrawOptions
-from undiffuse.pipeline.prompt import Prompt
+from undiffuse.pipeline.prompt import Prompt, expression_of
 
 # Key -> type. A record has every setting, and the options that were given.
 SETTINGS: dict[str, type] = {
@@ -59,6 +59,15 @@ def options_record(
     if paths:
         record["files"] = {path: _file_hash(Path(path)) for path in sorted(paths)}
     return record
+
+
+def negative_record(prompt: Prompt, negative: Prompt) -> dict[str, Any]:
+    """The negative prompt with its style in words, if the prompt has another style: the record has
+    one style only, that of the prompt.
+    """
+    if not negative.style or negative.style == prompt.style:
+        return {}
+    return {"negative_read": expression_of(negative.terms)}
 
 
 def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[str, Any]]:

@@ -26,7 +26,7 @@ from undiffuse.pipeline.init_image import InitImage, read_init_image
 from undiffuse.pipeline.options import FRESHNESS, DrawOptions, resolve_config
 from undiffuse.pipeline.picture import Picture, Preview
 from undiffuse.pipeline.prompt import Prompt, interpolate_prompts, parse_prompt
-from undiffuse.pipeline.record import options_record, settings_record
+from undiffuse.pipeline.record import negative_record, options_record, settings_record
 from undiffuse.pretrained.encoder import PretrainedClip
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
@@ -152,7 +152,9 @@ class TextToImage:
             init_image,
             diffusion.noise_source(seed, indices, self.denoiser.shape),
             [
-                settings_record(row, replace(config, style_strength=strength), seed, index) | inputs
+                settings_record(row, replace(config, style_strength=strength), seed, index)
+                | inputs
+                | negative_record(row, negative)
                 for row, strength, index in zip(rows, strengths, indices, strict=True)
             ],
             [self._notes(row, negative, config) for row in rows],
