@@ -1,6 +1,6 @@
 """Training and the lab with one of the cores taken by another process.
 
-python benchmarks/contention.py -o contention --rounds 5 --seconds 10      about 11 minutes
+python benchmarks/contention.py -o contention --rounds 5 --seconds 10      about 20 minutes
 
 Measured are steps a second of the denoiser (batch 64) and of a network of the lab, each with
 OMP_WAIT_POLICY=ACTIVE and =PASSIVE and with 1 and 2 threads: alone, and beside a process that

@@ -58,7 +58,7 @@ def test_the_choice_is_kept_in_the_plan(tmp_path: Path, monkeypatch: pytest.Monk
         build(start)
         return 4 * start
 
-    def build(name: str, options: Any, limit: Any) -> Any:
+    def build(name: str, options: Any) -> Any:
         built.append((name, options.compiled))
         return type("Stage", (), {"run": None})()
 

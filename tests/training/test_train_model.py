@@ -18,7 +18,7 @@ from undiffuse import load
 from undiffuse.cli.train import command as train_command
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights
-from undiffuse.training import loop, plan, train_model
+from undiffuse.training import loop, plan, stage_builder, train_model
 
 STEPS = [f"--steps={stage}=2" for stage in ("clip", "codec", "denoiser", "decoder")]
 FILES = ("clip.safetensors", "codec.safetensors", "denoiser.safetensors")
@@ -107,7 +107,7 @@ def test_lora_fine_tuning_starts_from_the_shipped_weights(pictures: Path, tmp_pa
         pictures, "-o", tmp_path / "model", "--lora", "--steps=denoiser=1", "--steps=decoder=1"
     )
     assert result.exit_code == 0, result.output
-    shipped = read_weights(train_model.SHIPPED_WEIGHTS / FILES[2], "denoiser")
+    shipped = read_weights(stage_builder.SHIPPED_WEIGHTS / FILES[2], "denoiser")
     tuned = read_weights(tmp_path / "model" / FILES[2], "denoiser")
     assert tuned.tensors.keys() == shipped.tensors.keys()
     assert tuned.meta["styles"] == ["shapes"]
@@ -247,3 +247,24 @@ def test_a_truncated_checkpoint_is_replaced_by_the_one_before(
     assert train(pictures, "-o", tmp_path / "w", *begin[3:]).exit_code == 0
     cut, whole = (read_weights(tmp_path / run / FILES[1], "codec").tensors for run in ("m", "w"))
     assert all(np.array_equal(cut[name], whole[name]) for name in whole)
+
+
+@pytest.mark.slow
+def test_the_decoder_stays_as_it_is_where_few_latents_can_be_sampled(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = stage_builder.sample_latents
+
+    def few(*args: object) -> object:
+        found = sample(*args)  # type: ignore[arg-type]
+        return replace(found, rows=found.rows[:8], x0=found.x0[:8])
+
+    monkeypatch.setattr(stage_builder, "sample_latents", few)
+    out = tmp_path / "model"
+    result = scratch(pictures, out)
+    assert result.exit_code == 0, result.output
+    assert "no decoder fine-tuning" in result.output
+    codec = read_weights(out / "codec.safetensors", "codec")
+    assert codec.hash == read_weights(out / "runs/codec/codec.safetensors", "codec").hash
+    assert load(out, threads=1).generate("a red circle", steps=1)
+    assert scratch(pictures, out).exit_code == 0  # resumed: nothing is left to do

@@ -14,12 +14,11 @@ from undiffuse.training.new_plan import Say, TrainOptions
 from undiffuse.training.optimizers import update_weights
 from undiffuse.training.plan import Plan
 from undiffuse.training.stages import Stage, StageOptions
-from undiffuse.training.time_limit import TimeLimit
 
 SMALLEST, LARGEST = 8, 2**16
 LEAST_GAIN = 1.05  # of the pictures per second, for twice the batch
 WARM_UP, MEASURED = 2, 5  # steps
-Build = Callable[[str, StageOptions, TimeLimit | None], Stage]
+Build = Callable[[str, StageOptions], Stage]
 
 
 def choose_batch(
@@ -42,7 +41,7 @@ def choose_batch(
         def find() -> int:
             with alone():  # in one process, because the others would wait if it runs out of memory
                 return find_batch_size(
-                    lambda batch: build(trial, replace(eager, batch=batch), None).run, default, say
+                    lambda batch: build(trial, replace(eager, batch=batch)).run, default, say
                 )
 
         chosen = count() * int(from_main(find))

@@ -8,26 +8,19 @@ skipped on resuming; an interrupted one continues from its checkpoint.
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from undiffuse.config import from_dict
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.prepared import prepare
 from undiffuse.data.sources import open_source
-from undiffuse.runtime.weights import read_weights
 from undiffuse.training.batch_size import choose_batch
-from undiffuse.training.clip import COMPOSITE_SHARE
-from undiffuse.training.decoder_finetune import sample_latents
 from undiffuse.training.distributed import from_main, is_main, main_first
 from undiffuse.training.embedder import (
     copy_pretrained,
     find_clip_of,
     is_pretrained,
-    vector_size,
 )
-from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.model_io import MODEL_CLASSES
 from undiffuse.training.new_plan import (
     DECODER_SECONDS,
@@ -38,28 +31,27 @@ from undiffuse.training.new_plan import (
     make_plan,
 )
 from undiffuse.training.onnx_export import export_graphs
-from undiffuse.training.plan import PRESETS, Plan
+from undiffuse.training.plan import Plan
 from undiffuse.training.report import write_report
+from undiffuse.training.stage_builder import (
+    MIN_SAMPLED,
+    SHIPPED_WEIGHTS,
+    Follow,
+    StageBuilder,
+    network_config,
+)
 from undiffuse.training.stages import (
     Stage,
     StageOptions,
-    clip_stage,
-    codec_stage,
-    denoiser_stage,
-    held_out,
     train_rows,
 )
 from undiffuse.training.time_limit import TimeLimit
 from undiffuse.training.validation import choose_prompts
 
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
 # torch.compile takes a minute or more: stages below this many seconds, or steps, do without.
 COMPILE_ABOVE, COMPILE_STEPS = 400.0, 500
-FINETUNE_RATE, SCRATCH_RATE = 3e-4, 1e-3
-TEXT_TOKENS = 16  # that a denoiser reads which is trained from scratch
 BATCHES = {"clip": 256, "codec": 64, "denoiser": 128, "decoder": 48}
 KINDS = {"clip": "clip", "codec": "codec", "denoiser": "denoiser", "decoder": "codec"}
-SAMPLING_SHARE = 0.25  # of the decoder's time, at most
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,6 @@ class StageContext:
 
 
 TrainStage = Callable[[Stage, StageContext], None]
-Follow = Callable[[str, float], None]  # what is done now, and which share of it is done
 
 
 def train_model(
@@ -103,8 +94,9 @@ def train_model(
     with main_first():
         pictures = prepare(
             open_source(options.data), out / "data",
-            size=_config(plan, options, "codec").image_size, channels=plan.settings["channels"],
-            style=plan.settings["style"], say=say, follow=follow,
+            size=network_config(plan, options, "codec").image_size,
+            channels=plan.settings["channels"], style=plan.settings["style"], say=say,
+            follow=follow,
         )  # fmt: skip
     plan.settings.setdefault("prompts", choose_prompts(pictures))
     plan.write(out)  # not before: data that cannot be used leaves no plan behind
@@ -120,7 +112,8 @@ def train_model(
         elif not plan.is_done(name):
             plan.begin(name, out)
             _run_stage(name, plan, options, pictures, train, say, follow)
-            plan.finish(name, out)
+            if name in plan.shares:  # not dropped
+                plan.finish(name, out)
     say("writing the report")
     with main_first():
         if is_main():
@@ -140,31 +133,11 @@ def _export_graphs(plan: Plan, options: TrainOptions) -> None:
     kinds = [kind for kind in MODEL_CLASSES if not (kind == "clip" and pretrained)]
     with main_first():
         if is_main():
-            export_graphs({kind: _config(plan, options, kind) for kind in kinds}, options.out)
+            export_graphs(
+                {kind: network_config(plan, options, kind) for kind in kinds}, options.out
+            )
     plan.durations["graphs"] = plan.elapsed() - started
     plan.write(options.out)
-
-
-def _config(plan: Plan, options: TrainOptions, kind: str) -> Any:
-    """The configuration of a network: of the preset, or of the weights that are kept."""
-    base = options.clip if kind == "clip" and options.clip else None
-    if plan.mode != "scratch":
-        base = SHIPPED_WEIGHTS
-    if base is not None:
-        meta = read_weights(base / f"{kind}.safetensors", kind).meta
-        return from_dict(MODEL_CLASSES[kind][1], meta["config"])
-    config = getattr(PRESETS[plan.preset], kind)
-    if kind == "codec":
-        return replace(config, image_channels=plan.settings["channels"])
-    if kind == "denoiser":
-        codec = PRESETS[plan.preset].codec
-        config = replace(config, channels=codec.channels, side=codec.side)
-        clip = find_clip_of(options.out, options.clip)
-        if clip.is_dir():  # a pretrained one, whose tokens are not read
-            return replace(config, embed=vector_size(clip))
-        width = _config(plan, options, "clip").text_width
-        return replace(config, text_tokens=TEXT_TOKENS, text_channels=width)
-    return config
 
 
 def _keep_clip(options: TrainOptions, say: Say) -> None:
@@ -190,7 +163,7 @@ def _run_stage(
     limit = _time_limit(name, plan, out)
     steps = plan.steps.get(name) or (options.steps or {}).get(name, STEPS[name])
     compiled = limit.seconds > COMPILE_ABOVE if limit else steps >= COMPILE_STEPS
-    build = _Builder(plan, options, pictures, say, follow)
+    build = StageBuilder(plan, options, pictures, say, follow)
     default = min(BATCHES[name], max(32, len(trained.records)))
     batch = choose_batch(name, plan, options, default, build, say)
     stage_options = StageOptions(
@@ -199,7 +172,13 @@ def _run_stage(
     number = list(plan.shares).index(name) + 1
     label = f"stage {number} of {len(plan.shares)} {name}"
     say(f"{label}: {_length(limit, steps, batch)}")
-    stage = build(name, stage_options, limit)
+    decoder = name == "decoder"
+    stage = build.decoder(stage_options, limit) if decoder else build(name, stage_options)
+    if stage is None:
+        plan.drop(name, f"no decoder fine-tuning: in its time fewer than {MIN_SAMPLED} latents can "
+                        "be sampled")  # fmt: skip
+        say(plan.notes[name])
+        return
     if limit:
         stage.run.steps = 10**9  # until the limit knows the speed
     context = StageContext(
@@ -234,64 +213,3 @@ def _length(limit: TimeLimit | None, steps: int, batch: int) -> str:
     if limit:
         return f"{limit.seconds / 60:.1f} minutes, {batch} pictures a step"
     return f"{steps} steps of {batch} pictures"
-
-
-@dataclass(frozen=True)
-class _Builder:
-    """Builds the stages of a run."""
-
-    plan: Plan
-    options: TrainOptions
-    pictures: PictureSet
-    say: Say
-    follow: Follow
-
-    def __call__(self, name: str, stage: StageOptions, limit: TimeLimit | None) -> Stage:
-        if name == "clip":
-            return clip_stage(self.pictures, self.config("clip"), stage, COMPOSITE_SHARE)
-        if name == "codec":
-            return codec_stage(self.pictures, self.config("codec"), stage)
-        return self.denoiser(stage) if name == "denoiser" else self.decoder(stage, limit)
-
-    def config(self, kind: str) -> Any:
-        return _config(self.plan, self.options, kind)
-
-    def decoder(self, stage: StageOptions, limit: TimeLimit | None) -> Stage:
-        out, trained = self.options.out, train_rows(self.pictures)
-        # No more than a short stage uses, because sampling takes minutes itself.
-        count = min(4096, 16 * len(trained.records), max(64, stage.steps * stage.batch))
-        sampled = sample_latents(
-            trained, out, out / "cache", count, self.say, self.options.device,
-            SAMPLING_SHARE * limit.seconds if limit else None, self.follow, self.options.clip,
-        )  # fmt: skip
-        start = _keep(out / "codec.safetensors", stage.out / "start.safetensors")
-        return codec_stage(self.pictures, self.config("codec"), stage, start, 5.0, sampled)
-
-    def denoiser(self, stage: StageOptions) -> Stage:
-        plan, out, trained = self.plan, self.options.out, train_rows(self.pictures)
-        device = self.options.device
-        clip = find_clip_of(out, self.options.clip)
-        frozen = FrozenModels.load(clip, out / "codec.safetensors", device)
-        name = {"clip_name": clip.resolve().name} if clip.is_dir() else {}
-        if self.options.clip and clip.is_dir():
-            name = {"clip_name": self.options.clip.resolve().name}
-        style, scratch = plan.settings["style"], plan.mode == "scratch"
-        records = self.pictures.records
-        styles = sorted({r["family"] for r in records if r["family"]} | {style} - {""})
-        return denoiser_stage(
-            trained, frozen, frozen.cache(trained, out / "cache", self.say, self.follow),
-            self.config("denoiser"), stage,
-            SCRATCH_RATE if scratch else FINETUNE_RATE,
-            start_weights=None if scratch else SHIPPED_WEIGHTS / "denoiser.safetensors",
-            finetune=plan.mode, meta={"styles": styles, "style": style, **name},
-            prompts=plan.settings["prompts"], validation=held_out(self.pictures),
-        )  # fmt: skip
-
-
-def _keep(source: Path, copy: Path) -> Path:
-    """A copy of a file that a later stage replaces; made once."""
-    with main_first():
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
-    return copy
