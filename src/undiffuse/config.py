@@ -30,7 +30,8 @@ class ClipConfig:
 @dataclass(frozen=True)
 class CodecConfig:
     """The autoencoder. `patch` x `patch` pixels become one position; `widths`: the channels there
-    and after each halving but the last, which gives `side` = image_size / patch / 2^len(widths).
+    and after each halving but the last. The result has `encoder_side` positions a side, and is
+    resampled if `side` differs from that.
     """
 
     channels: int = 64
@@ -42,6 +43,20 @@ class CodecConfig:
     image_size: int = IMAGE_SIZE
     image_channels: int = 3  # 4: RGB premultiplied by alpha, and alpha
     patch: int = 2
+    input_size: int = 0  # the encoder sees pictures averaged to this size; 0: of image_size
+    # Channels of a decoder that works at a quarter of image_size and below, from the finest
+    # positions to the coarsest. Empty: a decoder that mirrors the encoder.
+    decoder_widths: tuple[int, ...] = ()
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """The shape of a picture, `(C, S, S)`."""
+        return self.image_channels, self.image_size, self.image_size
+
+    @property
+    def encoder_side(self) -> int:
+        """Positions a side after the last halving."""
+        return (self.input_size or self.image_size) // self.patch // 2 ** len(self.widths)
 
 
 @dataclass(frozen=True)
@@ -93,12 +108,39 @@ class DrawConfig:
     freshness: float | None = None  # share of new noise at each step; None: as the sampler has it
 
 
+def large_codec(channels: int, side: int) -> CodecConfig:
+    """A codec for RGBA at 256 pixels that encodes from 128, with `side` x `side` x `channels`
+    latents; `side` is 4, 6 or 8.
+    """
+    widths, coarse = ((96, 160, 256), (256,)) if side == 4 else ((96, 192), ())
+    return CodecConfig(
+        channels=channels, side=side, widths=widths, flat=0.0, image_size=256, image_channels=4,
+        patch=4, input_size=128, decoder_widths=(40, 72, 128, 192, *coarse),
+    )  # fmt: skip
+
+
+# Name -> a codec of `train codec --latents`.
+LARGE_CODECS = {
+    "4x4x64": large_codec(64, 4), "6x6x40": large_codec(40, 6), "8x8x16": large_codec(16, 8),
+}  # fmt: skip
+
 STAGE_PRESETS: dict[str, dict[str, Any]] = {
     "clip": {"clip": ClipConfig()},
     "codec": {"codec": CodecConfig()},
     "denoiser": {"denoiser": DenoiserConfig()},
+    # For prompts in many languages: `--words`, and `--text-steps` before the first picture.
+    "multilingual": {"clip": ClipConfig(vocabulary=24000, text_depth=4)},
     # The judge evaluates the other CLIP's pictures, so its architecture and seed differ.
-    "judge": {"clip": ClipConfig(tower="conv", image_depth=3, seed=1)},
+    "judge": {
+        "clip": ClipConfig(
+            tower="conv",
+            image_width=384,
+            image_depth=6,
+            text_width=320,
+            text_depth=4,
+            seed=1,
+        )
+    },
 }
 
 Config = TypeVar("Config")
@@ -106,7 +148,7 @@ Config = TypeVar("Config")
 # written at these values, so that files and graphs of that version stay valid.
 IMPLIED = {
     "image_size": IMAGE_SIZE, "image_channels": 3, "patch": 2, "embed": EMBED_DIM,
-    "text_tokens": 0, "text_channels": 256,
+    "text_tokens": 0, "text_channels": 256, "input_size": 0, "decoder_widths": [],
 }  # fmt: skip
 
 

@@ -49,7 +49,8 @@ def test_each_line_is_drawn_as_draw_does_alone(tmp_path: Path, run: Run) -> None
         for key in ("000000000-0000", "000000000-0001", "000000001-0000", "000000001-0001")
         for ending in ("png", "txt", "json")
     )
-    run("draw", "a fox", "-n", "2", "--seed", "3", "--steps", "2", "-o", "fox.png")
+    fox = ("a fox", "-n", "2", "--seed", "3", "--steps", "2", "--scale", "4", "-o", "fox.png")
+    run("draw", *fox)
     assert made["000000001-0001.png"] == Path("fox-2.png").read_bytes()
     assert made["000000001-0001.txt"] == b"a fox"
     record = json.loads(made["000000001-0001.json"])

@@ -13,7 +13,8 @@ from undiffuse.runtime.weights import Weights, read_weights
 
 
 def test_replay_says_whether_it_is_the_same(run: Run, model_folder: Path, tmp_path: Path) -> None:
-    run("cats", "-n", "2", "--steps", "3", "--seed", "5", "--guidance", "2", "--style", "blob")
+    run("cats", "-n", "2", "--steps", "3", "--seed", "5", "--guidance", "2", "--style", "blob",
+        "--scale", "4")  # fmt: skip
     assert run("replay", "cats-2.png") == (0, ["the same, pixel for pixel"], "")
     assert run("replay", "cats-2.png", "--threads", "1")[0] == 0
     pixels, record = png.read_png(Path("cats-2.png"))
@@ -69,3 +70,36 @@ def test_every_pairing_of_prompt_and_negative_prompt_is_replayed(run: Run) -> No
         run(prompt, "--negative", negative, "--steps", "2", "-o", file, "--scale", "1")
         status, out, _ = run("replay", file)
         assert (status, out) == (0, ["the same, pixel for pixel"]), (prompt, negative)
+
+
+def test_size_and_background_are_replayed(run: Run) -> None:
+    for number, size in enumerate(("64", "128", "256", "512")):
+        run("cats", "--steps", "2", "-o", f"{number}.png", "--size", size, "--background", "white")
+        pixels, record = png.read_png(Path(f"{number}.png"))
+        assert pixels.shape == (int(size), int(size), 3)
+        assert (record["size"], record["background"]) == (int(size), "white")
+        assert run("replay", f"{number}.png")[:2] == (0, ["the same, pixel for pixel"])
+    for number, change in enumerate(({"size": 100}, {"size": "64"}, {"background": 3})):
+        changed = png.encode_png(pixels, {**record, **change})
+        files.write_atomic(Path(f"bad-{number}.png"), changed)
+        status, out, err = run("replay", f"bad-{number}.png")
+        assert (status, out, err.count("\n")) == (2, [], 1)
+
+
+def test_bad_output_options_are_one_line_and_write_nothing(run: Run) -> None:
+    for options in (
+        ("--size", "100"), ("--size", "x"), ("--background", "#12"),
+        ("--background", "transparent"),
+        ("--size", "64", "--scale", "2"), ("-o", "cats.gif"),
+    ):  # fmt: skip
+        status, out, err = run("cats", "--steps", "1", *options)
+        assert (status, out, err.count("\n")) == (2, [], 1), options
+    assert not list(Path().iterdir())
+
+
+def test_webp_and_svg_are_written_by_suffix(run: Run) -> None:
+    assert run("cats", "--steps", "1", "-o", "a.webp", "--size", "128")[0] == 0
+    with Image.open("a.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (128, 128))
+    assert run("cats", "-n", "2", "--steps", "1", "-o", "a.svg", "--size", "64")[0] == 0
+    assert Path("a-2.svg").read_bytes().startswith(b"<?xml")

@@ -8,7 +8,8 @@ import pytest
 
 from undiffuse.data.scene_grounds import GROUNDS, draw_ground
 from undiffuse.data.scene_layers import COLORS, Layer, paste, plural, tint
-from undiffuse.data.scenes import KINDS, RELATIONS, Scene, SceneMaker, Thing, thing_of
+from undiffuse.data.scene_things import Thing, thing_of
+from undiffuse.data.scenes import KINDS, RELATIONS, Scene, SceneMaker
 from undiffuse.errors import UserError
 
 SIDE = 64

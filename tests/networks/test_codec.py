@@ -1,14 +1,18 @@
 """The bilateral filter after the decoder."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch.nn import functional as F
 
-from tests.conftest import CODEC
+from tests.conftest import CODEC, write_part
+from undiffuse.config import LARGE_CODECS, CodecConfig, from_dict, to_dict
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.layers import bilateral_filter
 
@@ -52,3 +56,59 @@ def test_the_decoder_is_followed_by_the_filter() -> None:
         assert not torch.equal(decoded, plain)
         codec.config = dataclasses.replace(CODEC, flat=0.0)
         assert torch.equal(codec.decode(latents), plain)
+
+
+@pytest.mark.parametrize("name", LARGE_CODECS)
+def test_a_large_codec_has_the_latents_of_its_name(name: str) -> None:
+    config = LARGE_CODECS[name]
+    assert name == f"{config.side}x{config.side}x{config.channels}"
+    codec = Codec(config).eval()
+    pixels = torch.rand(1, 4, 256, 256) * 2 - 1
+    with torch.no_grad():
+        latents = codec.encode(pixels)
+        decoded = codec.decode(latents)
+        averaged = F.avg_pool2d(pixels, 2)
+        assert torch.equal(codec.encode(averaged), latents)
+    assert latents.shape == (1, config.channels, config.side, config.side)
+    assert decoded.shape == pixels.shape
+    assert decoded.abs().max() <= 1
+    assert (decoded[:, :3] <= decoded[:, 3:]).all()  # as premultiplied colors are
+
+
+def test_settings_of_large_codecs_leave_older_files_as_they_are() -> None:
+    assert not {"input_size", "decoder_widths"} & to_dict(CodecConfig()).keys()
+    for config in LARGE_CODECS.values():
+        read = from_dict(CodecConfig, to_dict(config))
+        assert to_dict(read) == to_dict(config)
+        Codec(read)
+
+
+def test_no_convolution_of_a_large_decoder_works_on_more_than_64_pixels_a_side() -> None:
+    config = LARGE_CODECS["6x6x40"]
+    sizes: list[int] = []
+    codec = Codec(config)
+    for module in codec.decoder.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda m, x, out: sizes.append(out.shape[-1]))
+    with torch.no_grad():
+        codec.decode(torch.zeros(1, 40, 6, 6))
+    assert max(sizes) == 64
+
+
+def test_the_graphs_of_a_large_codec_give_what_torch_gives(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from undiffuse.runtime.networks import CodecRuntime
+    from undiffuse.training.model_io import load_module
+    from undiffuse.training.onnx_export import export_onnx
+
+    config = dataclasses.replace(
+        LARGE_CODECS["6x6x40"], widths=(8, 16), decoder_widths=(8, 8, 8, 8)
+    )
+    write_part(tmp_path, "codec", config)
+    export_onnx(tmp_path, tmp_path)
+    codec, runtime = load_module(tmp_path / "codec.safetensors", "codec")[0], CodecRuntime(tmp_path)
+    pixels = np.random.default_rng(0).uniform(-1, 1, (2, 4, 256, 256)).astype(np.float32)
+    latents = codec.encode(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(runtime.encode(pixels), latents, atol=1e-4)
+    decoded = codec.decode(torch.from_numpy(latents)).numpy()
+    np.testing.assert_allclose(runtime.decode(latents), decoded, atol=1e-4)

@@ -1,59 +1,16 @@
 """The page in Chromium: drawing, scrubbing, links, errors, the gallery, and use without a mouse."""
 
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from tests.studio.conftest import TOKEN, Studio, running
+from tests.studio.conftest import TOKEN, Open, Studio, running, violations
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt: chromium)"),
-]
-playwright = pytest.importorskip("playwright.sync_api")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 DONE = "#actions:not([hidden])"
 LONG = "steps=1000&count=4"
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def open_page(browser: Any, studio: Studio) -> Iterator[Open]:
-    """Open the page; at the end, no script failed and no policy was broken."""
-    problems: list[str] = []
-    contexts = []
-
-    def opened(address: str = studio.url, wait: str = "html[data-ready]", **options: Any) -> Any:
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda line: problems.append(line.text) if "olicy" in line.text else 0)
-        page.goto(address)
-        page.wait_for_selector(wait)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not problems
 
 
 def draw(page: Any, prompt: str = "a red apple") -> None:
@@ -313,18 +270,6 @@ def test_a_token_is_asked_for_or_taken_from_the_link(
         other = open_page(f"{locked.url}#token={TOKEN.replace(' ', '+')}")
         assert TOKEN.split()[-1] not in other.evaluate("location.href")
         draw(other)
-
-
-def violations(page: Any) -> list[str]:
-    """What axe finds that is serious or critical."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['html'][:120]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.studio.conftest import Studio
-from undiffuse.studio import api, openai_api
+from undiffuse.studio import api, openai_api, understand_api
 
 
 def test_it_is_valid(studio: Studio) -> None:
@@ -14,7 +14,7 @@ def test_it_is_valid(studio: Studio) -> None:
 def test_every_endpoint_is_described(studio: Studio) -> None:
     paths = studio.get("/openapi.json").json()["paths"]
     described = {(path, method.upper()) for path, about in paths.items() for method in about}
-    for route in (*api.ROUTES, *openai_api.ROUTES):
+    for route in (*api.ROUTES, *understand_api.ROUTES, *openai_api.ROUTES):
         stem, dot, suffix = route.path.rpartition(".")
         path = f"{stem}.{{suffix}}" if dot else route.path
         for method in route.methods - {"HEAD"}:

@@ -39,9 +39,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
     checkpoint.save(path, TENSORS, {"step": 1})
     before = path.read_bytes()
     monkeypatch.setattr(checkpoint, "save_file", fail_in_the_middle)
-    with pytest.raises(
-        UserError, match=r"x\.safetensors can't be written: no space left"
-    ):
+    with pytest.raises(UserError, match=r"x\.safetensors can't be written: no space left"):
         checkpoint.save(path, TENSORS, {"step": 2}, keep=True)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -33,6 +33,7 @@ from undiffuse.training.denoiser import DenoiserRecipe
 from undiffuse.training.devices import BatchLoader, PictureTable, choose_device, to_device
 from undiffuse.training.ema import PowerEma
 from undiffuse.training.loop import train
+from undiffuse.training.text_distillation import TextBatches
 from undiffuse.training.torch_denoiser import sample
 
 META = torch.device("meta")
@@ -61,8 +62,8 @@ class NoMixing(TorchDispatchMode):
 def make_recipe(kind: str) -> tuple[torch.nn.Module, Any]:
     if kind == "clip":
         clip = Clip(tiny.CLIP).to(META)
-        table = tiny.words()
-        return clip, ClipRecipe(clip, tokenizer(), pictures(), table, 32, False, device=META)
+        texts = TextBatches(tiny.words())
+        return clip, ClipRecipe(clip, tokenizer(), pictures(), texts, 32, False, device=META)
     if kind == "denoiser":
         network = DenoiserNetwork(tiny.DENOISER).to(META)
         return network, DenoiserRecipe(network, pictures(), tiny.cache(), 32, False, device=META)
@@ -95,13 +96,6 @@ def test_a_step_stays_on_the_device_and_never_waits_for_it(kind: str) -> None:
 def test_the_watcher_can_tell() -> None:
     with NoMixing(), pytest.raises(AssertionError, match="mixes"):
         torch.zeros(3, device=META).index_select(0, torch.tensor([1]))
-
-
-def test_names_are_computed_on_the_device_too() -> None:
-    _, recipe = make_recipe("clip")
-    with NoMixing():
-        recipe._update_name_vectors(recipe.words)
-    assert recipe.name_vectors.device == META
 
 
 def test_a_batch_is_made_on_the_processor_alone() -> None:

@@ -14,10 +14,9 @@ from tests.training import tiny
 from undiffuse.diffusion import SCHEDULES, TARGETS
 from undiffuse.errors import UserError
 from undiffuse.networks.denoiser import DenoiserNetwork
-from undiffuse.training import checkpoint
 from undiffuse.training import denoiser as recipe
 from undiffuse.training.batches import MixedSampler
-from undiffuse.training.clip import ClipRecipe, read_word_table
+from undiffuse.training.clip import ClipRecipe
 from undiffuse.training.codec import CodecRecipe, edges, reconstruction_loss, sharpness_loss
 from undiffuse.training.denoiser import (
     DenoiserRecipe,
@@ -167,22 +166,3 @@ def test_the_loss_of_clip_is_the_weighted_sum_of_three() -> None:
     assert losses["loss"].item() == pytest.approx(total.item(), rel=1e-6)
     assert losses["scale"].item() == pytest.approx(1 / 0.07)
     assert losses["match"].item() == pytest.approx(math.log(32), abs=1.0)
-
-
-def test_a_word_table_without_synonyms_trains() -> None:
-    table = tiny.words()
-    bare = type(table)(table.words, table.names, table.word_vectors, table.name_vectors, {})
-    run = tiny.make("clip", Path())
-    made = ClipRecipe(run.model, tiny.tokenizer(), pictures(), bare, 32, compiled=False)
-    assert torch.isfinite(made.loss(0, rng())["loss"])
-
-
-def test_a_word_table_is_read_as_it_was_written(tmp_path: Path) -> None:
-    table = tiny.words()
-    tiny.write_words(tmp_path / "words")
-    read = read_word_table(tmp_path / "words")
-    assert (read.words, read.names, read.synonyms) == (table.words, table.names, table.synonyms)
-    assert torch.allclose(read.word_vectors, table.word_vectors, atol=1e-3)
-    checkpoint.save(tmp_path / "other", {"words": table.word_vectors}, {"step": 1})
-    with pytest.raises(UserError, match="not written by `undiffuse data words`"):
-        read_word_table(tmp_path / "other")

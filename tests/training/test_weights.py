@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from undiffuse.errors import UserError
-from undiffuse.runtime.weights import FORMAT, Weights, read_weights, write_weights
+from undiffuse.runtime.weights import FORMAT, INT8_FORMAT, Weights, read_weights, write_weights
 
 TENSORS = {
     "b.weight": np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4),
@@ -71,8 +71,8 @@ def test_another_kind_a_newer_format_and_a_missing_file_are_refused(tmp_path: Pa
     write(tmp_path / "codec", kind="codec")
     with pytest.raises(UserError, match="holds a codec, not a denoiser"):
         read_weights(tmp_path / "codec", "denoiser")
-    write(tmp_path / "newer", format=FORMAT + 1)
-    with pytest.raises(UserError, match=f"has format {FORMAT + 1}; this version of undiffuse"):
+    write(tmp_path / "newer", format=INT8_FORMAT + 1)
+    with pytest.raises(UserError, match=f"has format {INT8_FORMAT + 1}; this version of undiffuse"):
         read_weights(tmp_path / "newer", "clip")
     with pytest.raises(UserError, match="there is no weight file"):
         read_weights(tmp_path / "missing", "clip")
@@ -132,3 +132,54 @@ def test_the_file_has_the_usual_permissions(tmp_path: Path) -> None:
     write(tmp_path / "x", kind="codec")
     (tmp_path / "other").write_bytes(b"")
     assert (tmp_path / "x").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def int8_tensors() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((64, 8, 3, 3)).astype(np.float32)
+    matrix[5] *= 100  # a row of another magnitude keeps a scale of its own
+    matrix[6] = 0
+    return {**TENSORS, "c.weight": matrix}
+
+
+def test_int8_weights_are_within_half_a_step_of_their_row(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "x", int8_tensors()
+    written = write_weights(path, tensors, META, int8=True)
+    read = read_weights(path, "clip")
+    assert read.hash == written
+    assert read.tensors.keys() == tensors.keys()
+    step = np.abs(tensors["c.weight"]).max((1, 2, 3)) / 127
+    error = np.abs(read.tensors["c.weight"] - tensors["c.weight"]).max((1, 2, 3))
+    assert (error <= 0.5 * step + 1e-6 * step.max()).all()
+    assert error.max() > 0
+    for name in TENSORS:  # small tensors and biases stay float16
+        assert np.array_equal(read.tensors[name], TENSORS[name].astype(np.float16))
+    again = tmp_path / "y"
+    assert write_weights(again, read.tensors, META, int8=True) == written
+
+
+def test_broken_int8_scales_are_refused(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    path = tmp_path / "x"
+    write_weights(path, int8_tensors(), META, int8=True)
+    with safe_open(path, framework="np") as file:
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = file.metadata()
+    scales = stored["c.weight/scale"]
+    for bad in (np.nan, np.inf, -1.0, 1e30):
+        changed = scales.copy()
+        changed[3] = bad
+        save_file({**stored, "c.weight/scale": changed}, path, metadata=text)
+        with pytest.raises(UserError, match=r"int8 scales of c\.weight are missing or not finite"):
+            read_weights(path, "clip")
+    save_file({**stored, "c.weight/scale": scales[1:].copy()}, path, metadata=text)
+    with pytest.raises(UserError, match=r"int8 scales of c\.weight"):
+        read_weights(path, "clip")
+    del stored["c.weight/scale"]
+    save_file(stored, path, metadata=text)
+    with pytest.raises(UserError, match=r"int8 scales of c\.weight"):
+        read_weights(path, "clip")
+    save_file({**stored, "z/scale": scales}, path, metadata=text)
+    with pytest.raises(UserError, match="is not a weight file"):
+        read_weights(path, "clip")

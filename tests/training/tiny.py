@@ -17,12 +17,13 @@ from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
 from undiffuse.data.teacher_table import TeacherTable, write_table
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
-from undiffuse.training.clip import ClipRecipe, WordTable
+from undiffuse.training.clip import ClipRecipe
 from undiffuse.training.codec import CodecRecipe
 from undiffuse.training.denoiser import DenoiserRecipe
 from undiffuse.training.distributed import count, wrap
 from undiffuse.training.latent_cache import LatentCache
 from undiffuse.training.loop import Run, train
+from undiffuse.training.text_distillation import TextBatches
 
 CLIP = ClipConfig(
     image_width=32, image_depth=1, image_heads=2, vocabulary=900, token_width=16,
@@ -34,22 +35,21 @@ KINDS = ("clip", "codec", "denoiser")
 STEPS = 6
 
 
-def words() -> WordTable:
-    """Four words, each near to two names."""
+def words() -> TeacherTable:
+    """Four words, each near to two names, and a German one."""
     names = ["red apple", "green apple", "cat", "man"]
-    vectors = torch.eye(4, 384)
+    vectors = torch.eye(5, 384)[:4]
     near = torch.nn.functional.normalize(vectors + vectors.roll(1, 0), dim=-1)
-    return WordTable(["fruit", "tabby", "guy", "pear"], names, near, vectors, {"tabby": [2]})
+    texts = [*names, "fruit", "tabby", "guy", "pear", "Katze"]
+    kinds = ["name"] * 4 + ["word"] * 4 + ["translation"]
+    found = torch.cat([vectors, near, vectors[2:3]]).half().numpy()
+    pairs = np.array([-1] * 8 + [2], np.int32)
+    return TeacherTable(texts, found, kinds, ["en"] * 8 + ["de"], pairs, {"tabby": [2]})
 
 
 def write_words(path: Path) -> None:
     """The file of `undiffuse data words` with the texts of `words`."""
-    table = words()
-    kinds = ["name"] * len(table.names) + ["word"] * len(table.words)
-    vectors = torch.cat([table.name_vectors, table.word_vectors]).half().numpy()
-    texts, languages = [*table.names, *table.words], ["en"] * len(kinds)
-    pairs = np.full(len(kinds), -1, np.int32)
-    write_table(path, TeacherTable(texts, vectors, kinds, languages, pairs, table.synonyms))
+    write_table(path, words())
 
 
 def cache(side: int = 4, channels: int = 8) -> LatentCache:
@@ -69,8 +69,8 @@ def make(kind: str, folder: Path, steps: int = STEPS, batch: int = 32, **changed
     more: dict[str, Any] = {}
     if kind == "clip":
         model: Any = Clip(config)
-        recipe: Any = ClipRecipe(model, tokenizer(), pictures(), words(), batch, compiled=False)
-        more = {"extra_tensors": recipe.tensors, "restore_extra": recipe.restore}
+        texts = TextBatches(words())
+        recipe: Any = ClipRecipe(model, tokenizer(), pictures(), texts, batch, compiled=False)
     elif kind == "codec":
         model = Codec(config)
         recipe = CodecRecipe(model, pictures(), batch, compiled=False)

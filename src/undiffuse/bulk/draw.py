@@ -127,7 +127,7 @@ class DrawWorker:
 
 
 def encode_shard(drawn: Iterable[Drawn], scale: int) -> bytes:
-    """A WebDataset shard: KEY.png, the same bytes that `undiffuse draw` writes; KEY.txt, the
+    """A WebDataset shard: KEY.png, the bytes of `undiffuse draw --scale`; KEY.txt, the
     prompt; and KEY.json, the record with the notes. The same pictures give the same bytes."""
     file = BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:

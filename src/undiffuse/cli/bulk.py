@@ -57,7 +57,9 @@ def prompts_options(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-SINGLE = ("grid", "trace_path", "as_json", "first_index", "clip")  # options of one prompt
+SCALE = 4  # of the files in shards
+# Options of one prompt.
+SINGLE = ("grid", "trace_path", "as_json", "first_index", "clip", "size", "background")
 
 
 def take_prompts(words: tuple[str, ...], options: dict[str, Any]) -> bool:
@@ -72,8 +74,9 @@ def take_prompts(words: tuple[str, ...], options: dict[str, Any]) -> bool:
         return False
     single = [bool(options.pop(name)) for name in SINGLE]
     if words or any(single):
-        others = "--first-index, --grid, --trace, --json, --clip"
+        others = "--first-index, --grid, --trace, --json, --clip, --size, --background"
         raise UserError(f"--prompts draws a whole file: leave out PROMPT, {others}")
+    options["scale"] = options["scale"] or SCALE
     draw_prompts(**bulk, **options)
     return True
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from undiffuse.cli.data_check import check
+from undiffuse.cli.data_prepare import prepare
 from undiffuse.cli.options import PATH
 from undiffuse.cli.param_types import OUTPUT_FILE, OUTPUT_FOLDER
 from undiffuse.cli.progress_bar import track
@@ -198,3 +199,4 @@ def lexicon(
 
 
 command.add_command(check)
+command.add_command(prepare)

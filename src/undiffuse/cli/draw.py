@@ -16,11 +16,13 @@ from undiffuse.cli.param_types import same_file_key
 from undiffuse.cli.progress_bar import format_duration
 from undiffuse.config import STYLES, DrawConfig
 from undiffuse.errors import UserError
+from undiffuse.imaging.output import SIZES, Output
 
 if TYPE_CHECKING:
     from undiffuse.pipeline import Preview
 
 DEFAULTS = DrawConfig()
+DEFAULT_SIZE = 256
 LONG = 30  # seconds of drawing from which an estimate is printed
 REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no terminal
 
@@ -94,16 +96,23 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
     "-o",
     "--out",
     type=PATH,
-    help="A .png file or an existing folder. Several pictures are numbered NAME-1.png, NAME-2.png "
-    "and so on. Refuses to overwrite an existing file unless --overwrite is set. Default: an "
-    "unused name made from PROMPT.",
+    help="A .png, .webp or .svg file, or an existing folder; .svg needs the extra [svg]. Several "
+    "pictures are numbered NAME-1.png, NAME-2.png and so on. Refuses to overwrite an existing file "
+    "unless --overwrite is set. Default: an unused name made from PROMPT.",
 )
 @OVERWRITE
 @click.option(
+    "--size",
+    help=f"Pixels a side: {', '.join(map(str, SIZES))}. Reduced by area, enlarged by Lanczos; "
+    f"default: {DEFAULT_SIZE}.",
+)
+@click.option(
     "--scale",
     type=click.IntRange(1, 16),
-    default=4,
-    help="Enlarge each of the 64x64 pixels to a square of this many pixels a side.",
+    help="Instead of --size: each pixel as a square of this many pixels a side.",
+)
+@click.option(
+    "--background", help="transparent, white or a color such as #ff8800. Default: as it is drawn."
 )
 @click.option("--grid", is_flag=True, help="Also write one file with all pictures.")
 @click.option(
@@ -146,7 +155,9 @@ def draw(
     count: int,
     out: Path | None,
     overwrite: bool,
-    scale: int,
+    scale: int | None,
+    size: str | None,
+    background: str | None,
     grid: bool,
     trace_path: Path | None,
     as_json: bool,
@@ -156,6 +167,7 @@ def draw(
     **options: Any,
 ) -> None:
     """Draw the pictures of one prompt and write the files that the options ask for."""
+    output = parse_output(size, scale, background)
     paths = picture_paths(prompt, count, out, grid=grid, overwrite=overwrite)
     trace = None
     if trace_path is not None:
@@ -180,18 +192,29 @@ def draw(
     for note in pictures[0].notes:
         click.echo(f"undiffuse: {note}", err=True)
     for picture, path in zip(pictures, paths, strict=False):
-        picture.save(path, scale)
+        picture.save(path, scale or 1, size=output.size, background=output.background)
         named = {name: picture.record[name] for name in ("prompt", "seed", "index")}
         named["read"] = picture.record.get("read", named["prompt"])
-        report(path, "picture", **named, notes=picture.notes, record=picture.record)
+        report(path, "picture", **named, notes=picture.notes,
+               record=picture.record | output.record())  # fmt: skip
     if grid:
         from undiffuse.pipeline.picture import save_grid
 
-        save_grid(pictures, paths[-1], scale)
+        save_grid(pictures, paths[-1], scale or 1, output=output)
         report(paths[-1], "grid")
     if trace is not None:
         trace.save()
         report(trace.path, "trace")
+
+
+def parse_output(size: str | None, scale: int | None, background: str | None) -> Output:
+    """The output that the options ask for. UserError for a bad one, or for two sizes."""
+    if size is not None and scale is not None:
+        raise UserError(f"--size {size} and --scale {scale} exclude each other: give one of them")
+    if size is not None and size not in map(str, SIZES):
+        raise UserError(f"--size {size:.40} is unknown: choose {', '.join(map(str, SIZES))}")
+    pixels = int(size) if size else None if scale else DEFAULT_SIZE
+    return Output(pixels, background)
 
 
 def show_progress(previews: "Iterator[Preview]") -> "Iterator[Preview]":

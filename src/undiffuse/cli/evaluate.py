@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undiffuse.cli.deprecated import RenamedOption
+from undiffuse.cli.evaluate_captions import command as captions
+from undiffuse.cli.evaluate_codec import command as codec
+from undiffuse.cli.evaluate_prompts import languages, prompts
 from undiffuse.cli.evaluate_shapes import command as shapes
 from undiffuse.cli.evaluate_words import command as words
+from undiffuse.cli.export_int8 import compare
 from undiffuse.cli.image_generator import ModelGenerator
 from undiffuse.cli.options import MODEL, PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FILE
@@ -93,8 +97,11 @@ def command() -> None:
     """Evaluate a model or a CLIP, with confidence intervals and the values of real pictures."""
 
 
+command.add_command(codec)
 command.add_command(shapes)
 command.add_command(words)
+for subcommand in (prompts, languages, captions, compare):
+    command.add_command(subcommand)
 
 
 @command.command()

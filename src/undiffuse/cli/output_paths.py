@@ -9,6 +9,7 @@ from pathlib import Path
 
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import check_writable
+from undiffuse.imaging.output import FORMATS, check_format
 
 MAX_SLUG = 48  # characters
 
@@ -26,18 +27,20 @@ def picture_paths(
 ) -> list[Path]:
     """A writable path for each picture, and one more for the grid if there is one.
 
-    `out` is a .png file (the stem of the numbered names of several pictures), a folder, or None
-    for the current folder. In a folder, the names are made from the prompt and unused. UserError
-    for a file that exists without `overwrite`, or that can't be written.
+    `out` is a .png, .webp or .svg file (the stem of the numbered names of several pictures), a
+    folder, or None for the current folder. In a folder, the names are made from the prompt and
+    unused. UserError for a file that exists without `overwrite`, or that can't be written.
     """
     if out is None or os.path.isdir(out):
         paths = _first_unused((out or Path()) / slug(prompt), count)
         grid_stem = paths[0].with_suffix("")
-    elif out.suffix.lower() != ".png":
-        raise UserError(f"{out}: give a name that ends in .png, or an existing folder")
+    elif out.suffix.lower() not in FORMATS:
+        names = ", ".join(FORMATS)
+        raise UserError(f"{out}: give a name that ends in {names}, or an existing folder")
     else:
+        check_format(out)
         grid_stem = out.with_suffix("")
-        paths = [out] if count == 1 else _numbered(grid_stem, 1, count)
+        paths = [out] if count == 1 else _numbered(grid_stem, 1, count, out.suffix)
     if grid:
         paths.append(grid_stem.with_name(f"{grid_stem.name}-grid.png"))
     for path in paths:
@@ -52,8 +55,8 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
     check_writable(path)
 
 
-def _numbered(stem: Path, first: int, count: int) -> list[Path]:
-    return [stem.with_name(f"{stem.name}-{k}.png") for k in range(first, first + count)]
+def _numbered(stem: Path, first: int, count: int, suffix: str = ".png") -> list[Path]:
+    return [stem.with_name(f"{stem.name}-{k}{suffix}") for k in range(first, first + count)]
 
 
 def _first_unused(stem: Path, count: int) -> list[Path]:

@@ -2,46 +2,34 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from undiffuse.cli.deprecated import RenamedOption, renamed_command
+from undiffuse.cli.export_int8 import export as export_int8
 from undiffuse.cli.options import PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FOLDER, FiniteFloat
 from undiffuse.cli.progress import Watch, train_with_progress
-from undiffuse.cli.train_model import DEVICE_HELP, DEVICES, TENSORBOARD
+from undiffuse.cli.train_model import TENSORBOARD
 from undiffuse.cli.train_model import command as model
+from undiffuse.cli.train_options import (
+    COMPILED,
+    DATA,
+    DEVICE,
+    OUT,
+    START,
+    batch_option,
+    read_pictures,
+    report_bad_sample,
+    say,
+    steps_option,
+)
+from undiffuse.config import LARGE_CODECS
+from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
     from undiffuse.training.stages import Stage
-
-DATA = click.option("--data", type=PATH, required=True, help="Folder of tar shards.")
-OUT = click.option(
-    "-o", "--out", type=OUTPUT_FOLDER, required=True, help="Folder for checkpoint, log and weights."
-)
-START = click.option(
-    "--start-weights", type=PATH, cls=RenamedOption, old="--start",
-    help="Weight file to start from when OUT has no checkpoint.",
-)  # fmt: skip
-DEVICE = click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
-COMPILED = click.option(
-    "--compile/--eager", "compiled", default=True, show_default=True, help="Use torch.compile."
-)
-
-
-def steps_option(default: int) -> Any:
-    return click.option(
-        "--steps", type=click.IntRange(1, 10**9), default=default, show_default=True,
-        help="Training steps.",
-    )  # fmt: skip
-
-
-def batch_option(default: int, minimum: int = 8) -> Any:
-    return click.option(
-        "--batch", type=click.IntRange(minimum, 2**16), default=default, show_default=True,
-        help="Pictures per step.",
-    )  # fmt: skip
 
 
 class TrainGroup(click.Group):
@@ -63,17 +51,7 @@ def command() -> None:
 
 
 command.add_command(model)
-
-
-def say(line: str) -> None:
-    from undiffuse.training.distributed import is_main
-
-    if is_main():
-        click.echo(line, err=True)
-
-
-def report_bad_sample(where: str, reason: str) -> None:
-    say(f"left out: {where}: {reason}")
+command.add_command(export_int8)
 
 
 def run_stage(stage: "Stage", tensorboard: bool = False) -> None:
@@ -94,8 +72,13 @@ def run_stage(stage: "Stage", tensorboard: bool = False) -> None:
 @OUT
 @click.option("--words", type=PATH, help="File from `undiffuse data words`.")
 @click.option(
-    "--preset", type=click.Choice(["clip", "judge"]), default="clip", show_default=True,
-    help="Configuration: the CLIP for drawing, or the one that judges its pictures.",
+    "--text-steps", type=click.IntRange(0, 10**9), default=0, show_default=True,
+    help="Steps in which the text encoder learns from --words, before the first picture.",
+)  # fmt: skip
+@click.option(
+    "--preset", type=click.Choice(["clip", "multilingual", "judge"]), default="clip",
+    show_default=True, help="Configuration: the CLIP for drawing, one with a larger vocabulary for "
+    "prompts in many languages, or the one that judges the pictures.",
 )  # fmt: skip
 @steps_option(2300)
 @batch_option(512, minimum=32)
@@ -112,6 +95,7 @@ def clip(
     data: Path,
     out: Path,
     words: Path | None,
+    text_steps: int,
     preset: str,
     steps: int,
     batch: int,
@@ -122,19 +106,46 @@ def clip(
     tensorboard: bool,
     start_weights: Path | None,
 ) -> None:
-    """Train CLIP's two encoders; writes OUT/clip.safetensors."""
-    from undiffuse.config import STAGE_PRESETS
-    from undiffuse.data.picture_set import PictureSet
-    from undiffuse.training.clip import read_word_table
-    from undiffuse.training.distributed import start
-    from undiffuse.training.stages import StageOptions, clip_stage
+    """Train CLIP's two encoders; writes OUT/clip.safetensors.
 
+    A data set that `undiffuse data prepare --alpha` wrote is trained on with icons in random
+    colors, scenes of several things, and on grounds of any color.
+    """
+    from undiffuse.config import STAGE_PRESETS
+    from undiffuse.data.judge_split import judge_split
+    from undiffuse.data.teacher_table import read_table
+    from undiffuse.training.clip import TEXT_ONLY_BATCH
+    from undiffuse.training.distributed import start
+    from undiffuse.training.stages import (
+        TEXT,
+        StageOptions,
+        clip_stage,
+        text_encoder_of,
+        text_stage,
+        train_rows,
+    )
+    from undiffuse.training.text_distillation import TextBatches
+
+    if text_steps and not words:
+        raise UserError("--text-steps needs --words: the file from `undiffuse data words`")
+    if text_steps and start_weights:
+        raise UserError("--text-steps and --start-weights exclude each other: give one of them")
     chosen = start(device)
-    everything = PictureSet.read(data, on_bad=report_bad_sample)
-    table = read_word_table(words) if words else None
+    everything = read_pictures(data)
+    if preset == "judge":
+        everything = judge_split(everything)
+    table = read_table(words) if words else None
+    texts = TextBatches(table) if table else None
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
-    config = STAGE_PRESETS[preset]["clip"]
-    stage = clip_stage(everything, config, options, composite_share, table, start_weights)
+    config, encoder = STAGE_PRESETS[preset]["clip"], None
+    if table and texts and text_steps:
+        alone = replace(options, out=out / TEXT, steps=text_steps, batch=TEXT_ONLY_BATCH)
+        first = text_stage(train_rows(everything), table, texts, config, alone)
+        run_stage(first, tensorboard)
+        encoder = text_encoder_of(first)
+    stage = clip_stage(
+        everything, config, options, composite_share, table, texts, start_weights, encoder
+    )
     run_stage(stage, tensorboard)
 
 
@@ -170,6 +181,11 @@ command.add_command(renamed_command("graphs", export_onnx))
     cls=RenamedOption, old="--sharp", help="Weight of the loss against soft edges.",
 )  # fmt: skip
 @click.option(
+    "--latents", type=click.Choice(list(LARGE_CODECS)),
+    help="Train a codec for RGBA at 256 pixels with latents of this shape. Default: the codec for "
+    "RGB at 64 pixels.",
+)  # fmt: skip
+@click.option(
     "--sampled-by", type=PATH, cls=RenamedOption, old="--drawn-by",
     help="Model folder: train the decoder on latents sampled by its denoiser as well.",
 )  # fmt: skip
@@ -184,23 +200,28 @@ def codec(
     tensorboard: bool,
     start_decoder: Path | None,
     sharpness_weight: float,
+    latents: str | None,
     sampled_by: Path | None,
 ) -> None:
     """Train the codec, an autoencoder from pixels to latents; writes OUT/codec.safetensors."""
     from undiffuse.config import STAGE_PRESETS
-    from undiffuse.data.picture_set import PictureSet
     from undiffuse.training.decoder_finetune import COUNT, sample_latents
     from undiffuse.training.distributed import start
     from undiffuse.training.stages import StageOptions, codec_stage, train_rows
 
     chosen = start(device)
-    everything = PictureSet.read(data, on_bad=report_bad_sample)
+    config = LARGE_CODECS[latents] if latents else STAGE_PRESETS["codec"]["codec"]
+    everything = read_pictures(data)
+    found, wanted = everything.pictures.shape[1:], config.picture_shape
+    if found != wanted:
+        raise UserError(f"{data} has pictures of shape {found}, and the codec needs {wanted}: "
+                        f"`undiffuse data prepare --size {wanted[1]} --alpha` makes them for "
+                        "--latents")  # fmt: skip
     sampled = None
     if sampled_by:
         pictures, cache = train_rows(everything), out.parent / "cache"
         sampled = sample_latents(pictures, sampled_by, cache, COUNT, say, chosen)
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
-    config = STAGE_PRESETS["codec"]["codec"]
     stage = codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled)
     run_stage(stage, tensorboard)
 

@@ -5,12 +5,13 @@ Words end in "</w>".
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from undiffuse.errors import UserError
@@ -88,21 +89,30 @@ class Tokenizer:
         return {pair: rank for rank, pair in enumerate(self.merges)}
 
     @cached_property
+    def _tokens_by_id(self) -> dict[int, str]:
+        return {number: token for token, number in self.vocabulary.items()}
+
+    @cached_property
     def _word_cache(self) -> dict[str, list[int]]:
         return {}
 
     def _word_ids(self, word: str) -> list[int]:
         known = self._word_cache.get(word)
-        if known is not None:
-            return known
+        if known is None:
+            known = self._word_cache[word] = self._merge(word, self._ranks.get)
+        return known
+
+    def _merge(self, word: str, rank: Callable[[tuple[str, str]], int | None]) -> list[int]:
+        """The ids of a word. `rank` is None for a pair that is not merged, or not now."""
         letters = bytes_to_unicode()
         # Lone surrogates, from a terminal with another encoding, become "?".
         parts = [letters[byte] for byte in word.encode(errors="replace")]
         parts[-1] += END_OF_WORD
         while len(parts) > 1:
-            best = min(pairwise(parts), key=lambda pair: self._ranks.get(pair, len(self._ranks)))
-            if best not in self._ranks:
+            found = {pair: order for pair in pairwise(parts) if (order := rank(pair)) is not None}
+            if not found:
                 break
+            best = min(found, key=found.__getitem__)
             merged, i = [], 0
             while i < len(parts):
                 if i + 1 < len(parts) and (parts[i], parts[i + 1]) == best:
@@ -112,18 +122,29 @@ class Tokenizer:
                     merged.append(parts[i])
                     i += 1
             parts = merged
-        ids = [self.vocabulary[part] for part in parts]
-        self._word_cache[word] = ids
-        return ids
+        return [self.vocabulary[part] for part in parts]
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without start and end."""
         words = WORD_PATTERN.findall(normalize(text))
         return [number for word in words for number in self._word_ids(word)]
 
+    # BPE-dropout (Provilkov et al. 2020, arXiv 1910.13267)
+    def encode_with_dropout(self, text: str, rng: Generator, dropout: float = 0.1) -> list[int]:
+        """The ids of a text, with each possible merge left out with this probability, so that words
+        are cut into other pieces than usual.
+        """
+
+        def rank(pair: tuple[str, str]) -> int | None:
+            order = self._ranks.get(pair)
+            return None if order is None or rng.random() < dropout else order
+
+        words = WORD_PATTERN.findall(normalize(text))
+        return [number for word in words for number in self._merge(word, rank)]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The normalized text of ids."""
-        by_id = {number: token for token, number in self.vocabulary.items()}
+        by_id = self._tokens_by_id
         back = {letter: byte for byte, letter in bytes_to_unicode().items()}
         joined = "".join(by_id[i] for i in ids if by_id[i] not in (START, END))
         words = joined.split(END_OF_WORD)
@@ -131,12 +152,15 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Encode texts, truncated and padded to `length` tokens (default: `context`)."""
+        return self.pad([self.encode(text) for text in texts], length)
+
+    def pad(self, encoded: Sequence[list[int]], length: int | None = None) -> Tokens:
+        """The ids of texts with start and end, truncated and padded to `length` tokens."""
         length = length or self.context
-        ids = np.zeros((len(texts), length), np.int64)
-        lengths = np.zeros(len(texts), np.int64)
+        ids = np.zeros((len(encoded), length), np.int64)
+        lengths = np.zeros(len(encoded), np.int64)
         cut = []
-        for row, text in enumerate(texts):
-            tokens = self.encode(text)
+        for row, tokens in enumerate(encoded):
             kept, lost = tokens[: length - 2], tokens[length - 2 :]
             whole = [self.vocabulary[START], *kept, self.vocabulary[END]]
             ids[row, : len(whole)] = whole

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from undiffuse.data.composites import remove_colors, with_article
 
@@ -92,27 +93,38 @@ def _choose(items: Sequence[str], count: int, rng: Generator) -> list[str]:
     return [items[i] for i in rng.permutation(len(items))[:count]]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a picture shows: a concept, and every word that is true of it."""
+
+    concept: str
+    words: frozenset[str]
+
+
+def describes(captions: Sequence[Caption], shown: Sequence[Shown]) -> NDArray[np.bool_]:
+    """`(captions, pictures)`: whether the caption describes the picture that shows this.
+
+    A caption with a word that is true of no picture describes none.
+    """
+    numbers = {one.concept: number for number, one in enumerate(shown)}
+    pictured = np.array([numbers[one.concept] for one in shown], np.int64)
+    stated = np.array([numbers.get(one.concept, -1) for one in captions], np.int64)
+    out = stated[:, None] == pictured[None, :]
+    for row, caption in zip(out, captions, strict=True):
+        if not caption.concept:
+            row[:] = True
+        if caption.words:
+            for column in np.flatnonzero(row).tolist():
+                row[column] = caption.words <= shown[column].words
+    return out
+
+
 class CaptionMatcher:
-    """Tells which captions describe which pictures, from a table of the true words of each."""
+    """Tells which captions describe which pictures of a data set."""
 
     def __init__(self, records: Sequence[dict]) -> None:
-        sets = [record_words(record) for record in records]
-        self.columns = {word: i for i, word in enumerate(sorted(frozenset().union(*sets)))}
-        self.table = np.zeros((len(records), len(self.columns)), bool)
-        for row, words in enumerate(sets):
-            self.table[row, [self.columns[word] for word in words]] = True
-        self.concepts = np.array([record["concept"] for record in records])
+        self.shown = [Shown(record["concept"], record_words(record)) for record in records]
 
-    def matches(self, captions: Sequence[Caption], rows: np.ndarray) -> np.ndarray:
-        """`(captions, rows)` bool: whether the caption describes the picture of that row.
-
-        A caption with a word that is true of no picture describes none.
-        """
-        out = np.ones((len(captions), len(rows)), bool)
-        for i, one in enumerate(captions):
-            if one.concept:
-                out[i] = self.concepts[rows] == one.concept
-            for word in one.words:
-                column = self.columns.get(word)
-                out[i] &= column is not None and self.table[rows, column]
-        return out
+    def matches(self, captions: Sequence[Caption], rows: np.ndarray) -> NDArray[np.bool_]:
+        """`(captions, rows)`: whether the caption describes the picture of that row."""
+        return describes(captions, [self.shown[int(row)] for row in rows])

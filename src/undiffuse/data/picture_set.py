@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -45,9 +46,34 @@ def read_samples(
         yield sample
 
 
+class LazyRows:
+    """Some rows of a memory-mapped array, read when they are asked for: all of them may be larger
+    than the memory. `lazy[i]` is an array, as of `array[rows]`.
+    """
+
+    def __init__(self, array: Bytes, rows: Rows) -> None:
+        self.array, self.rows = array, rows
+        self.shape, self.dtype = (len(rows), *array.shape[1:]), array.dtype
+        self.nbytes = int(np.prod(self.shape, dtype=np.int64)) * array.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Bytes:
+        if isinstance(index, tuple):
+            raise TypeError("index the rows alone")
+        found: Bytes = self.array[self.rows[index]]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Bytes:
+        return np.asarray(self[:], dtype)
+
+
 @dataclass(frozen=True)
 class PictureSet:
-    """Pictures `(N, 3, H, W)` uint8 on white, with their records and keys in the same order."""
+    """Pictures `(N, C, H, W)` uint8, RGB on white or premultiplied RGBA, with their records and
+    keys in the same order. The pictures may be memory-mapped.
+    """
 
     pictures: Bytes
     records: list[dict]
@@ -86,14 +112,20 @@ class PictureSet:
     def digest(self) -> str:
         """16 hex digits that change with any picture, any record, and their order."""
         digest = hashlib.sha256(json.dumps([self.keys, self.records], sort_keys=True).encode())
-        digest.update(np.ascontiguousarray(self.pictures).data)
+        for start in range(0, len(self.pictures), 256):
+            digest.update(np.ascontiguousarray(self.pictures[start : start + 256]).data)
         return digest.hexdigest()[:16]
 
     def subset(self, rows: Rows) -> "PictureSet":
         """A set of the given rows."""
-        return PictureSet(
-            self.pictures[rows], [self.records[i] for i in rows], [self.keys[i] for i in rows]
-        )
+        pictures: Any = self.pictures
+        if isinstance(pictures, LazyRows):
+            pictures = LazyRows(pictures.array, pictures.rows[rows])
+        elif isinstance(pictures, np.memmap):
+            pictures = LazyRows(pictures, rows)
+        else:
+            pictures = pictures[rows]
+        return PictureSet(pictures, [self.records[i] for i in rows], [self.keys[i] for i in rows])
 
     def rows(self, keep: Callable[[dict], bool]) -> Rows:
         """The rows for whose record `keep` is true."""

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from filecmp import cmp
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from undiffuse.data.picture_set import PictureSet
@@ -131,13 +131,14 @@ class _Job:
 
     def decode(self, folder: Path) -> int:
         """Write the images and records of all items that have a caption; returns their number."""
-        # The number of items is not known before the end: rows are appended to a raw file, which
-        # is given its .npy header last.
-        count, raw_file = 0, folder / "images.raw"
+        # The number of items is not known before the end. The .npy header has room for any number,
+        # and is written again then: the images may be too large to be copied.
+        count = 0
         with (
-            raw_file.open("wb") as images,
+            (folder / IMAGES).open("wb") as images,
             (folder / RECORDS).open("w", encoding="utf-8") as records,
         ):
+            self._write_header(images, count)
             for item in self.source:
                 self.follow("preparing images", self.source.progress)
                 if not (item.captions or item.label):
@@ -148,16 +149,27 @@ class _Job:
                 count += 1
                 if count > MAX_IMAGES:
                     raise UserError(f"more than {MAX_IMAGES} images: train on a part of them")
-        if count:
-            shape = (count, self.channels, self.size, self.size)
-            array = open_memmap(folder / IMAGES, "w+", np.uint8, shape)
-            raw = np.memmap(raw_file, np.uint8, "r", shape=array.shape)
-            for start in range(0, count, 1024):
-                array[start : start + 1024] = raw[start : start + 1024]
-            array.flush()
-            del raw
-        raw_file.unlink()
+            images.seek(0)
+            self._write_header(images, count)
         return count
+
+    def _write_header(self, file: BinaryIO, count: int) -> None:
+        shape = (count, self.channels, self.size, self.size)
+        described = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        npy_format.write_array_header_1_0(file, described)
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether `prepare` wrote the folder."""
+    return (folder / PREPARED).exists()
+
+
+def open_prepared(folder: Path) -> PictureSet:
+    """The data set in a folder that `prepare` wrote. UserError if it is broken."""
+    try:
+        return _open(folder)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{folder} is broken: delete it, and prepare it again") from error
 
 
 def _open(folder: Path) -> PictureSet:

@@ -5,19 +5,19 @@
     scene.picture, scene.caption, scene.truth
 
 A scene depends on (seed, step, index) and the things only. Its caption is exactly true, and
-`Truth` says the same to a program.
+`Truth` says the same to a program. Its opposite has the same things in another number, color,
+place, size or surroundings: "two cats" and "three cats", "a dog left of a cat" and the reverse.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator, Philox
 from PIL import Image
 
-from undiffuse.data import colors
 from undiffuse.data.composites import with_article
 from undiffuse.data.scene_grounds import GROUNDS, draw_ground
 from undiffuse.data.scene_layers import (
@@ -32,6 +32,7 @@ from undiffuse.data.scene_layers import (
     plural,
     tint,
 )
+from undiffuse.data.scene_things import Thing
 from undiffuse.errors import UserError
 
 Kind = Literal["count", "color", "relation", "size", "ground"]
@@ -40,9 +41,6 @@ Kind = Literal["count", "color", "relation", "size", "ground"]
 KINDS: dict[Kind, float] = {
     "count": 0.2, "color": 0.3, "relation": 0.25, "size": 0.1, "ground": 0.15,
 }  # fmt: skip
-NO_SCENES = frozenset({"flags", "symbols", "smileys & emotion"})
-COUNTABLE = frozenset({"animals & nature", "food & drink", "objects", "travel & places"})
-MAX_NAME_WORDS = 3
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 RELATIONS = ("left of", "right of", "above", "below", "in front of")
 SPELLINGS = {
@@ -52,37 +50,6 @@ SPELLINGS = {
     "in front of": ("in front of", "before"),
 }  # fmt: skip
 _GRIDS = {2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (3, 2)}  # columns and rows
-
-
-@dataclass(frozen=True)
-class Thing:
-    """A picture that scenes are made of.
-
-    picture   (S, S, 4) uint8, premultiplied.
-    name      in the singular, without article: "dog".
-    tintable  drawn in one color, which can be exchanged.
-    style     of which all things of a scene are; "" is a style too.
-    countable several of them can be counted: no crowd, no mass.
-    """
-
-    picture: Premultiplied
-    name: str
-    style: str = ""
-    tintable: bool = False
-    countable: bool = True
-
-
-def thing_of(picture: Premultiplied, record: Mapping[str, Any]) -> Thing | None:
-    """The thing that a record of `undiffuse data pictures` describes, or None for what makes no
-    scene: skin tones, flags, symbols, faces and long names."""
-    words = record["name"].split()
-    if record.get("tone") or record["group"] in NO_SCENES or len(words) > MAX_NAME_WORDS:
-        return None
-    if any(not word.isalpha() or word in colors.NAMES for word in words):
-        return None
-    countable = record["group"] in COUNTABLE and not words[-1].endswith(("s", "ing"))
-    tintable = bool(record.get("tintable"))
-    return Thing(picture, record["name"], record["family"], tintable, countable)
 
 
 @dataclass(frozen=True)
@@ -110,7 +77,7 @@ class Scene:
     truth: Truth
 
 
-Maker = Callable[["SceneMaker", Generator], Scene]
+Maker = Callable[["SceneMaker", Generator, bool], Scene]  # the bool: of the opposite
 
 
 class SceneMaker:
@@ -142,13 +109,13 @@ class SceneMaker:
     def countable(self) -> list[int]:
         return [row for row, thing in enumerate(self.things) if thing.countable]
 
-    def scene(self, seed: int, step: int, index: int = 0) -> Scene:
-        """The scene of a training step. The same arguments give the same scene."""
+    def scene(self, seed: int, step: int, index: int = 0, *, opposite: bool = False) -> Scene:
+        """The scene of a training step, or its opposite. The same arguments give the same scene."""
         rng = Generator(Philox(key=[seed, (step << 20) | index]))
         kinds = {kind: share for kind, share in KINDS.items() if self._can(kind)}
         shares = np.cumsum(list(kinds.values()))
         kind = list(kinds)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
-        return _MAKERS[kind](self, rng)
+        return _MAKERS[kind](self, rng, opposite)
 
     def _can(self, kind: Kind) -> bool:
         needed = {"count": self.countable, "color": self.tintable, "relation": self.paired}
@@ -205,9 +172,16 @@ def _choose(options: Sequence[str], rng: Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _count(maker: SceneMaker, rng: Generator) -> Scene:
+def _next(options: Sequence[str], chosen: str) -> str:
+    """The option after the chosen one, in a circle."""
+    return options[(options.index(chosen) + 1) % len(options)]
+
+
+def _count(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     row = maker.pick(maker.countable, rng)
     thing, count = maker.things[row], int(rng.integers(2, 6))
+    if opposite:
+        count = 2 + (count - 1) % 4
     color = _choose(list(COLORS), rng) if thing.tintable and rng.random() < 0.5 else ""
     columns, rows = _GRIDS[count]
     cell = maker.side // max(columns, rows)
@@ -225,9 +199,11 @@ def _count(maker: SceneMaker, rng: Generator) -> Scene:
     return Scene(canvas, caption, Truth("count", (thing.name,), (color,), count=count))
 
 
-def _color(maker: SceneMaker, rng: Generator) -> Scene:
+def _color(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     row = maker.pick(maker.tintable, rng)
     name, color = maker.things[row].name, _choose(list(COLORS), rng)
+    if opposite:
+        color = _next(list(COLORS), color)
     side = round(maker.side * rng.uniform(0.7, 0.96))
     slack = maker.side - side
     box = (int(rng.integers(slack + 1)), int(rng.integers(slack + 1)), side)
@@ -238,10 +214,12 @@ def _color(maker: SceneMaker, rng: Generator) -> Scene:
     return Scene(canvas, caption, Truth("color", (name,), (color,)))
 
 
-def _relation(maker: SceneMaker, rng: Generator) -> Scene:
+def _relation(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     rows, relation = list(maker.pair(rng)), _choose(RELATIONS, rng)
     things = [maker.things[row] for row in rows]
     colors = [_choose(list(COLORS), rng) if thing.tintable else "" for thing in things]
+    if opposite:
+        rows, things, colors = rows[::-1], things[::-1], colors[::-1]
     canvas, layers = maker.canvas(), _layout(maker, rows, colors, relation, rng)
     for layer in layers:
         paste(canvas, layer)
@@ -264,9 +242,11 @@ def _layout(
     return layers[::-1] if relation == "in front of" else layers
 
 
-def _size(maker: SceneMaker, rng: Generator) -> Scene:
+def _size(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     row = maker.pick(range(len(maker.things)), rng)
     thing, size = maker.things[row], _choose(("small", "large"), rng)
+    if opposite:
+        size = _next(("small", "large"), size)
     color = _choose(list(COLORS), rng) if thing.tintable else ""
     share = rng.uniform(0.26, 0.38) if size == "small" else rng.uniform(0.92, 1.0)
     side = round(maker.side * share)
@@ -280,9 +260,11 @@ def _size(maker: SceneMaker, rng: Generator) -> Scene:
     return Scene(canvas, caption, Truth("size", (thing.name,), (color,), size=size))
 
 
-def _ground(maker: SceneMaker, rng: Generator) -> Scene:
+def _ground(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     row = maker.pick(range(len(maker.things)), rng)
     thing, ground = maker.things[row], _choose(list(GROUNDS), rng)
+    if opposite:
+        ground = _next(list(GROUNDS), ground)
     distinct = [name for name in COLORS if name not in GROUNDS[ground].clash]
     color = _choose(distinct, rng) if thing.tintable else ""
     canvas, floor = draw_ground(ground, maker.side, rng)

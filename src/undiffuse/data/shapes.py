@@ -185,14 +185,14 @@ def detect_objects(picture: np.ndarray) -> tuple[SceneObject, ...]:
     nearest = (smooth @ axes.T / np.linalg.norm(axes, axis=1)).argmax(-1)  # (H, W)
     cover = (ink * axes[nearest]).sum(-1) / (axes[nearest] ** 2).sum(-1)
     classes = np.where(cover > _EDGE, 1 + nearest, 0).astype(np.uint8)
-    labels, image = _connected_components(classes), Image.fromarray(classes)
+    labels, image = connected_components(classes), Image.fromarray(classes)
     low, high = image.filter(ImageFilter.MinFilter(3)), image.filter(ImageFilter.MaxFilter(3))
     # inner pixels: a speck, or the seam of two objects that touch, has almost none
     bulk = np.bincount(labels[np.array(low) == np.array(high)])
     return tuple(_describe(ink, labels == k) for k in np.argsort(-bulk) if k and bulk[k] >= 9)
 
 
-def _connected_components(classes: np.ndarray) -> np.ndarray:
+def connected_components(classes: np.ndarray) -> np.ndarray:
     """(H, W): a number for each 4-connected region of one class, 0 for class 0."""
     classes = np.pad(classes, 1)
     labels = np.where(classes, np.arange(classes.size).reshape(classes.shape), 0)

@@ -1,6 +1,7 @@
-"""A small deterministic autoencoder between 64x64 pixels and 4x4 latents of 64 channels (torch).
+"""Small deterministic autoencoders (torch): between 64x64 pixels and 4x4 latents of 64 channels,
+and from 128x128 pixels to latents to 256x256 pixels with transparency.
 
-The latents have a twelfth of the values of the pixels, and the denoiser works on them.
+The denoiser works on the latents, which have a twelfth of the values of the pixels or fewer.
 """
 
 from itertools import pairwise
@@ -10,7 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from undiffuse.config import CodecConfig
-from undiffuse.networks.layers import NORM_EPS, Downsample, ResBlock, Upsample, bilateral_filter
+from undiffuse.networks.layers import (
+    NORM_EPS,
+    Downsample,
+    Resample,
+    ResBlock,
+    Upsample,
+    bilateral_filter,
+)
+
+SHUFFLE = 4  # a large decoder's last enlargement
 
 
 class Codec(nn.Module):
@@ -27,7 +37,16 @@ class Codec(nn.Module):
         down: list[nn.Module] = [nn.Conv2d(pixels, widths[0], 3, padding=1), nn.SiLU()]
         for into, out in pairwise(widths):
             down += [Downsample(into, out), ResBlock(out)]
-        self.encoder = nn.Sequential(*down, Downsample(widths[-1], config.channels))
+        down += [Downsample(widths[-1], config.channels)]
+        resampled = config.side != config.encoder_side
+        if resampled:
+            down += [Resample(config.encoder_side, config.side)]
+        self.encoder = nn.Sequential(*down)
+        if config.decoder_widths:
+            self.decoder = _large_decoder(config)
+            return
+        if resampled:
+            raise ValueError(f"side {config.side} needs decoder_widths")
         up: list[nn.Module] = [nn.Conv2d(config.channels, widths[-1], 1)]
         for into, out in pairwise((widths[-1], *reversed(widths))):
             up += [Upsample(into, out), ResBlock(out)]
@@ -36,17 +55,60 @@ class Codec(nn.Module):
         self.decoder = nn.Sequential(*up, nn.SiLU(), last)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """`(B, 3, 64, 64)` in [-1, 1] -> `(B, 64, 4, 4)`; each position has RMS 1 over channels."""
+        """`(B, C, S, S)` in [-1, 1] -> latents; each position has RMS 1 over channels.
+
+        S is `image_size`; pictures that are already averaged to `input_size` are taken as well.
+        """
+        reduced = pixels.shape[-1] // (self.config.input_size or pixels.shape[-1])
+        if reduced > 1:
+            pixels = F.avg_pool2d(pixels, reduced)
         z = self.encoder(F.pixel_unshuffle(pixels, self.config.patch)).float()
         return z * torch.rsqrt(z.square().mean(1, keepdim=True) + NORM_EPS)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """`(B, 64, 4, 4)` -> `(B, 3, 64, 64)`, smoothed by the bilateral filter."""
+        """Latents `(B, C, S, S)` -> pixels `(B, C, H, W)`: smoothed by the bilateral filter, or
+        from a large decoder clamped to [-1, 1].
+        """
         pixels = self.decode_unfiltered(latents)
+        if self.config.decoder_widths:
+            return pixels.clamp(-1.0, 1.0)
         return bilateral_filter(pixels, self.config.flat) if self.config.flat > 0.0 else pixels
 
     def decode_unfiltered(self, latents: Tensor) -> Tensor:
-        """The decoder's output without the filter. Training uses this, because a decoder that is
-        trained through the filter learns to undo it (docs/log).
+        """The decoder's output without filter and clamp. Training uses this, because a decoder
+        that is trained through the filter learns to undo it (docs/log).
         """
-        return F.pixel_shuffle(self.decoder(latents), self.config.patch).float()
+        if not self.config.decoder_widths:
+            return F.pixel_shuffle(self.decoder(latents), self.config.patch).float()
+        # Convolutions of few channels take a quarter of the time in this layout.
+        x = self.decoder(latents.contiguous(memory_format=torch.channels_last)).float()
+        channels = self.config.image_channels
+        coarse, fine = x[:, :channels], x[:, channels:]
+        enlarged = F.interpolate(coarse, scale_factor=float(SHUFFLE), mode="bilinear")
+        return limit_by_alpha(enlarged + F.pixel_shuffle(fine, SHUFFLE))
+
+
+def limit_by_alpha(pixels: Tensor) -> Tensor:
+    """Premultiplied RGBA `(B, 4, H, W)` whose colors are at most its alpha, which is what
+    premultiplication implies; others stay unchanged.
+    """
+    if pixels.shape[1] != 4:
+        return pixels
+    color, alpha = pixels.split([3, 1], 1)
+    return torch.cat([torch.minimum(color, alpha), alpha], 1)
+
+
+def _large_decoder(config: CodecConfig) -> nn.Sequential:
+    """Latents -> a picture at a quarter of the size, and the details of its enlargement, which
+    are the `SHUFFLE`^2 pixels of each position.
+    """
+    coarsest, *finer = reversed(config.decoder_widths)
+    side = config.image_size // SHUFFLE // 2 ** len(finer)
+    up: list[nn.Module] = [Resample(config.side, side)] if side != config.side else []
+    up += [nn.Conv2d(config.channels, coarsest, 1), ResBlock(coarsest), ResBlock(coarsest)]
+    for into, out in pairwise((coarsest, *finer)):
+        up += [Upsample(into, out), ResBlock(out)]
+        up += [ResBlock(out)] if out != config.decoder_widths[0] else []
+    channels = config.image_channels * (1 + SHUFFLE**2)
+    last = nn.Conv2d(config.decoder_widths[0], channels, 3, padding=1)
+    return nn.Sequential(*up, nn.SiLU(), last)

@@ -144,6 +144,21 @@ class Upsample(nn.Module):
         return F.pixel_shuffle(self.conv(x), 2)
 
 
+class Resample(nn.Module):
+    """Height and width from `side_in` to `side_out` by one learned matrix for both axes, which
+    begins as linear interpolation.
+    """
+
+    def __init__(self, side_in: int, side_out: int) -> None:
+        super().__init__()
+        lines = torch.eye(side_in)[None, None]
+        linear = F.interpolate(lines, (side_out, side_in), mode="bilinear", antialias=True)
+        self.weight = nn.Parameter(linear[0, 0])  # (side_out, side_in)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight @ x @ self.weight.T
+
+
 def bilateral_filter(pixels: Tensor, tone: float, radius: int = 2) -> Tensor:
     """Smooth `(B, C, H, W)` without blurring edges (Tomasi & Manduchi 1998, ICCV); two passes.
 

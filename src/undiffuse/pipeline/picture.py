@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from undiffuse.diffusion import Step
 from undiffuse.diffusion.arrays import Array, check_int
+from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
+from undiffuse.imaging.output import Output, encode_picture
 from undiffuse.imaging.png import MAX_SCALE, Pixels, encode_png, image_grid, on_white, upscale
 
 if TYPE_CHECKING:
@@ -22,16 +24,36 @@ class Picture:
     record: dict[str, Any]
     notes: tuple[str, ...] = ()
 
-    def save(self, path: str | Path, scale: int = 1) -> None:
-        """Write a PNG with the record, each pixel as scale x scale. UserError if that fails."""
+    def save(
+        self, path: str | Path, scale: int = 1, *, size: int | None = None,
+        background: str | None = None,
+    ) -> None:  # fmt: skip
+        """Write a file: WebP or SVG by the suffix of `path`, otherwise PNG with the record.
+
+        scale       each pixel as scale x scale; goes without `size`.
+        size        64, 128, 256 or 512 pixels a side: reduced by area, enlarged by Lanczos.
+        background  "transparent", "white" or "#rrggbb".
+        UserError for another value, or if the file can't be written.
+        """
         check_int("scale", scale, 1, MAX_SCALE + 1)
-        write_atomic(Path(path), encode_png(upscale(self.pixels, scale), self.record))
+        if size is not None and scale != 1:
+            raise UserError(f"scale={scale} and size={size} exclude each other: give one of them")
+        path, output = Path(path), Output(size, background)
+        pixels = upscale(output.render(self.pixels), scale)
+        write_atomic(
+            path, encode_picture(pixels, self.record | output.record(), path.suffix.lower())
+        )
 
 
-def save_grid(pictures: Sequence[Picture], path: Path, scale: int, columns: int = 0) -> None:
+def save_grid(
+    pictures: Sequence[Picture], path: Path, scale: int, columns: int = 0,
+    output: Output | None = None,
+) -> None:  # fmt: skip
     """Write one PNG with all pictures and their records; nearly square if `columns` is 0."""
-    grid = image_grid([upscale(picture.pixels, scale) for picture in pictures], columns=columns)
-    write_atomic(path, encode_png(grid, {"grid": [picture.record for picture in pictures]}))
+    output = output or Output()
+    shown = [upscale(output.render(picture.pixels), scale) for picture in pictures]
+    records = [picture.record | output.record() for picture in pictures]
+    write_atomic(path, encode_png(image_grid(shown, columns=columns), {"grid": records}))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from undiffuse.errors import UserError, explain
-from undiffuse.studio import api, openai_api
+from undiffuse.studio import api, openai_api, understand_api
 from undiffuse.studio.gallery import NotFound
 from undiffuse.studio.guard import (
     BODY_SECONDS,
@@ -45,7 +45,8 @@ def create_app(state: StudioState, host: str = "127.0.0.1") -> Starlette:
 
     app = Starlette(
         routes=[
-            *api.ROUTES, *openai_api.ROUTES, Route("/openapi.json", get_openapi),
+            *api.ROUTES, *understand_api.ROUTES, *openai_api.ROUTES,
+            Route("/openapi.json", get_openapi),
             *(Route(path, page_file(file)) for path, file in api.page_files().items()),
             Route("/", page_file(api.page_files()["/index.html"])),
             Route("/api", page_file(api.page_files()["/api.html"])),

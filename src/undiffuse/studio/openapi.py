@@ -3,7 +3,12 @@
 from typing import Any
 
 from undiffuse import __version__
-from undiffuse.studio.openapi_schemas import draw_schemas, images_schemas, shared_schemas
+from undiffuse.studio.openapi_schemas import (
+    draw_schemas,
+    images_schemas,
+    shared_schemas,
+    tour_schemas,
+)
 
 Json = dict[str, Any]
 _ERRORS = {
@@ -40,13 +45,16 @@ def openapi_document(model: Json) -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"bearer": []}, {"cookie": []}],
-        "paths": _studio_paths() | _picture_paths() | _openai_paths(),
+        "paths": _studio_paths() | _tour_paths() | _picture_paths() | _openai_paths(),
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "undiffuse_token"},
             },
-            "schemas": shared_schemas() | draw_schemas(model) | images_schemas(model),
+            "schemas": shared_schemas()
+            | draw_schemas(model)
+            | tour_schemas()
+            | images_schemas(model),
         },
     }
 
@@ -81,6 +89,32 @@ def _studio_paths() -> Json:
                 _parameter("before", "query", "Only pictures older than the one of this name"),
                 _parameter("count", "query", "At most so many", kind="integer"),
             ])},
+    }  # fmt: skip
+
+
+def _tour_paths() -> Json:
+    errors = ("400", "401", "403", "404", "408", "413", "429")
+    streams = {
+        "compare": ("Draw up to four settings side by side, in step", "CompareRequest",
+                    _EVENTS + " Events have the number of their run."),
+        "noise": ("Draw, and add noise to the drawing", "Settings",
+                  "Server-sent events: step, as those of /api/draw, at noise levels 0 to 1."),
+        "similarities": ("CLIP's cosines of words and pictures", "SimilaritiesRequest",
+                         "Server-sent events: word_picture {index, name, png} for each picture "
+                         "that is drawn, then matrix {cosines}, a row for each word."),
+    }  # fmt: skip
+    answers = {
+        "nearest": ("The words nearest to a text or a sum", "NearestRequest", "Nearest"),
+        "between": ("A prompt between two", "BetweenRequest", "Between"),
+        "map": ("A map of words, pictures and prompts", "MapRequest", "Map"),
+    }
+    return {
+        f"/api/{name}": {"post": _operation(
+            f"post{name.capitalize()}", summary, {"200": reply}, errors, body=_ref(body))}
+        for name, (summary, body, reply) in (
+            *((key, (text, body, _stream(reply))) for key, (text, body, reply) in streams.items()),
+            *((key, (text, body, _json(reply))) for key, (text, body, reply) in answers.items()),
+        )
     }  # fmt: skip
 
 

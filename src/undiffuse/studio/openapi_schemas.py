@@ -80,6 +80,23 @@ def images_schemas(model: Json) -> Json:
     }  # fmt: skip
 
 
+def tour_schemas() -> Json:
+    """The bodies of the guided tour's endpoints."""
+    row = {"type": "array", "description": "x, y in [-1, 1], and a word or a picture's name"}
+    return {
+        "CompareRequest": _object(runs={"$ref": "#/components/schemas/Settings"}),
+        "SimilaritiesRequest": _object(
+            words={"type": "string"},
+            pictures={"type": ["string", "null"], "description": "null draws the word"}),
+        "NearestRequest": _object(prompt="string"),
+        "Nearest": _object(words=_object(text="string", cosine="number")),
+        "BetweenRequest": _object(one="string", other="string", share="number"),
+        "Between": _object(prompt="string"),
+        "MapRequest": _object(prompts={"type": "string"}),
+        "Map": _object(words=row, pictures=row, prompts={"type": "object"}),
+    }  # fmt: skip
+
+
 def shared_schemas() -> Json:
     """The other bodies."""
     row = _object(name="string", url="string", prompt="string")

@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from starlette.requests import Request
 
+from undiffuse.explore.space import Space
 from undiffuse.pipeline import TextToImage
 from undiffuse.studio.gallery import Gallery
 from undiffuse.studio.guard import CLIENT_COOKIE, read_cookies
@@ -13,13 +15,20 @@ from undiffuse.studio.jobs import DrawQueue
 
 @dataclass(eq=False)
 class StudioState:
-    """One per server. `single`: held by an upload or a search, so that memory stays bounded."""
+    """One per server. `single` is held by an upload or a search, and `space_lock` by a
+    computation in CLIP's space, so that memory stays bounded."""
 
     model: TextToImage
     gallery: Gallery
     token: str | None = None
     queue: DrawQueue = field(default_factory=DrawQueue)
     single: asyncio.Lock = field(default_factory=asyncio.Lock)
+    space_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @cached_property
+    def space(self) -> Space:
+        """CLIP's space. The vectors of its words are kept in the gallery's folder."""
+        return Space(self.model.clip, self.gallery.folder)
 
 
 def studio(request: Request) -> StudioState:

@@ -41,6 +41,15 @@ def random_matrices(batch: int, rng: Generator, amount: float = 1.0) -> np.ndarr
     return affine
 
 
+def random_shifts(batch: int, side: int, rng: Generator) -> np.ndarray:
+    """Like `random_matrices`, but shifts by whole pixels alone, up to 1/16 of the side."""
+    most = side // 16
+    affine = np.zeros((batch, 2, 3), np.float32)
+    affine[:, 0, 0] = affine[:, 1, 1] = 1.0
+    affine[:, :, 2] = 2.0 / side * rng.integers(-most, most + 1, (batch, 2))
+    return affine
+
+
 def apply_affine(pictures: Tensor, matrices: Tensor) -> Tensor:
     """Move each picture `(B, C, H, W)` by its matrix `(B, 2, 3)`; RGB on a white background, RGBA
     on a transparent one.
@@ -65,6 +74,17 @@ def to_rgb(pixels: Tensor) -> Tensor:
         return pixels
     alpha = (pixels[:, 3:] + 1.0) / 2.0
     return pixels[:, :3] + 2.0 * (1.0 - alpha)  # black is -1 without alpha
+
+
+def on_grounds(pixels: Tensor, grounds: Tensor) -> Tensor:
+    """`(B, 4, H, W)` in [-1, 1], premultiplied by alpha -> RGB on grounds `(B, 2, 3)`, whose color
+    changes from the first at the top to the second at the bottom.
+    """
+    down = torch.linspace(0.0, 1.0, pixels.shape[2], device=pixels.device)[None, :, None]
+    ground = grounds[:, None, 0] * (1 - down) + grounds[:, None, 1] * down  # (B, H, 3)
+    ground = ground.permute(0, 2, 1)[..., None]
+    alpha = (pixels[:, 3:] + 1.0) / 2.0
+    return pixels[:, :3] + (1.0 - alpha) * (1.0 + ground)  # black is -1 without alpha
 
 
 def float_batches(

@@ -1,4 +1,8 @@
-"""Training of the codec: absolute error of pixels and of edges."""
+"""Training of the codec: absolute error of pixels and of edges.
+
+Pictures with transparency are premultiplied by alpha, so that the color of an empty pixel is always
+black: what an image file stores there is never learned.
+"""
 
 from typing import Any
 
@@ -11,8 +15,9 @@ from torch.nn import functional as F
 from undiffuse.config import CodecConfig
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.networks.codec import Codec
-from undiffuse.training.augment import apply_affine, random_matrices, to_float
+from undiffuse.training.augment import apply_affine, random_matrices, random_shifts, to_float
 from undiffuse.training.batches import MixedSampler
+from undiffuse.training.codec_mix import LargeMix, tint
 from undiffuse.training.decoder_finetune import SampledLatents
 from undiffuse.training.devices import CPU, Batch, PictureTable, to_device
 from undiffuse.training.distributed import count, mean, part, weight
@@ -34,6 +39,14 @@ def reconstruction_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
     return loss
 
 
+def composited_loss(decoded: Tensor, pixels: Tensor, ground: Tensor) -> Tensor:
+    """L1 of premultiplied RGBA `(B, 4, H, W)` in [-1, 1] over plain grounds `(B, 3, 1, 1)` in
+    [0, 1]. An error of alpha shows where the ground differs from the color.
+    """
+    error = (decoded - pixels) / 2
+    return 2 * (error[:, :3] - error[:, 3:] * ground).abs().mean()
+
+
 def sharpness_loss(decoded: Tensor, pixels: Tensor) -> Tensor:
     """L1 of local edge strength: the root mean square of the Laplacian over 16x16 pixels.
 
@@ -53,7 +66,8 @@ class CodecRecipe:
     """Builds batches and computes the loss of step k.
 
     `sharpness_weight`: of `sharpness_loss`. `sampled`: latents of the denoiser; they replace
-    `SAMPLED_SHARE` of the encoded ones.
+    `SAMPLED_SHARE` of the encoded ones. A codec with a large decoder also learns scenes and tinted
+    pictures, and its pictures are shifted only, because rotation would soften their edges.
     """
 
     def __init__(
@@ -71,6 +85,7 @@ class CodecRecipe:
         self.sharpness_weight, self.sampled, self.device = sharpness_weight, sampled, device
         self.batch, self.sampled_count = batch, int(batch * SAMPLED_SHARE) if sampled else 0
         config = model.config
+        self.mix = LargeMix(pictures) if config.decoder_widths else None
         self.latent_noise, self.latent_shape = config.latent_noise, latent_shape(config)
         wrap: Any = torch.compile if compiled else lambda function: function
         self.encode, self.decode = wrap(model.encode), wrap(model.decode_unfiltered)
@@ -81,15 +96,26 @@ class CodecRecipe:
 
     def sample(self, step: int, rng: Generator) -> Batch:
         """This process's part of the batch of step k, in the processor's memory."""
-        rows = self.sampler.draw(self.batch - self.sampled_count, rng)
-        matrices = random_matrices(len(rows), rng)
-        noise = rng.standard_normal((len(rows), *self.latent_shape), dtype="float32")
-        level = rng.random((len(rows), 1, 1, 1), dtype="float32")
+        encoded = self.batch - self.sampled_count
+        scenes = self.mix.scene_count(encoded) if self.mix else 0
+        rows = self.sampler.draw(encoded - scenes, rng)
+        side = self.pictures.pictures.shape[-1]
+        if self.mix is None:
+            matrices = random_matrices(len(rows), rng)
+        else:
+            matrices = random_shifts(len(rows), side, rng)
+        noise = rng.standard_normal((encoded, *self.latent_shape), dtype="float32")
+        level = rng.random((encoded, 1, 1, 1), dtype="float32")
+        noise = np.float32(self.latent_noise) * level * noise
         batch = {
             "pictures": self.pictures.take(part(rows)),
             "matrices": torch.from_numpy(part(matrices)),
-            "noise": torch.from_numpy(part(np.float32(self.latent_noise) * level * noise)),
+            "noise": torch.from_numpy(part(noise[: len(rows)])),
         }
+        if self.mix is not None:
+            batch |= self.mix.sample(rows, scenes, step, rng)
+            batch["noise"] = torch.cat([batch["noise"], torch.from_numpy(part(noise[len(rows) :]))])
+            batch["grounds"] = torch.from_numpy(rng.random((self.batch, 3, 1, 1), "float32"))
         if self.sampled is not None:
             rows, x0 = self.sampled.choose(self.sampled_count, rng)
             batch |= {"sampled_pictures": self.pictures.take(part(rows)), "sampled": part(x0)}
@@ -98,6 +124,8 @@ class CodecRecipe:
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch on the device."""
         pixels = apply_affine(to_float(self.pictures.load(batch["pictures"])), batch["matrices"])
+        if self.mix is not None:
+            pixels = torch.cat([tint(pixels, batch["tints"]), to_float(batch["scenes"])])
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         with autocast(self.device.type):
             latents = self.encode(pixels) + batch["noise"]
@@ -107,6 +135,8 @@ class CodecRecipe:
                 pixels = torch.cat([pixels, others])
             decoded = self.decode(latents)
         loss = reconstruction_loss(decoded, pixels)
+        if self.mix is not None and pixels.shape[1] == 4:
+            loss = loss + composited_loss(decoded, pixels, batch["grounds"][: len(pixels)])
         if self.sharpness_weight:
             loss = loss + self.sharpness_weight * sharpness_loss(decoded, pixels)
         error = (decoded.detach().clamp(-1, 1) - pixels).square().mean()
@@ -118,5 +148,4 @@ class CodecRecipe:
 
 def latent_shape(config: CodecConfig) -> tuple[int, int, int]:
     """The shape of a picture's latents, `(C, S, S)`."""
-    side = config.image_size // config.patch // 2 ** len(config.widths)
-    return config.channels, side, side
+    return config.channels, config.side, config.side

@@ -14,11 +14,13 @@ from undiffuse.errors import UserError
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.networks.lora import merge_lora
+from undiffuse.runtime.session import weight_file
 from undiffuse.runtime.weights import Weights, read_weights, write_weights
 from undiffuse.training.devices import CPU
 from undiffuse.training.distributed import is_main
 from undiffuse.training.loop import Run
 from undiffuse.training.sharding import whole
+from undiffuse.training.text_distillation import DISTILLATION
 
 # Kind of weight file -> (module class, configuration class).
 MODEL_CLASSES: dict[str, tuple[Any, Any]] = {
@@ -100,10 +102,44 @@ def export_weights(run: Run, kind: str, length: float = SHORT_EMA, **meta: Any) 
     tensors = {
         name: parameter.detach().float().cpu().numpy()
         for name, parameter in model.named_parameters()
-        if name != "log_word_scale"  # a parameter of the loss, not of CLIP
+        if not name.startswith(DISTILLATION)  # of the loss, not of CLIP
     }
     training = {"steps": run.step, "hours": run.seconds / 3600, "ema": length}
     meta = {"kind": kind, "config": to_dict(model.config), **meta, "training": training}
     if not is_main():
         return ""
     return write_weights(run.folder / f"{kind}.safetensors", tensors, meta)
+
+
+def export_int8(folder: Path, out: Path) -> dict[str, int]:
+    """Write the weight files of a model with int8 matrices to `out`; returns the bytes of each.
+
+    The denoiser's file names the hashes of the new CLIP and codec. UserError for a folder without
+    weight files, and for a CLIP or codec that the denoiser was not trained with.
+    """
+    paths = {kind: weight_file(folder, kind) for kind in MODEL_CLASSES}
+    found = {kind: read_weights(path, kind) for kind, path in paths.items() if path.exists()}
+    if not found:
+        raise UserError(f"{folder} has no weight file: give a folder with clip.safetensors")
+    _check_denoiser(found, folder)
+    renamed: dict[str, str] = {}  # kind -> the hash that the denoiser names
+    for kind, weights in found.items():
+        meta = {name: value for name, value in weights.meta.items() if name != "format"}
+        if kind == "denoiser":
+            meta |= renamed
+        write_weights(weight_file(out, kind), weights.tensors, meta, int8=True)
+        renamed[kind] = _named_hash(read_weights(weight_file(out, kind), kind), kind)
+    return {kind: weight_file(out, kind).stat().st_size for kind in found}
+
+
+def _check_denoiser(found: dict[str, Weights], folder: Path) -> None:
+    """UserError if the denoiser was trained with another CLIP or codec than those found."""
+    for kind, weights in found.items() if "denoiser" in found else ():
+        named = found["denoiser"].meta.get(kind)
+        if kind != "denoiser" and named != _named_hash(weights, kind):
+            raise UserError(f"the denoiser in {folder} was trained with {kind} {named}: "
+                            "use the one it was trained with")  # fmt: skip
+
+
+def _named_hash(weights: Weights, kind: str) -> str:
+    return weights.encoder if kind == "codec" else weights.hash

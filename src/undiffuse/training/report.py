@@ -267,6 +267,7 @@ def final_samples(
 
 def rgb(pictures: Pixels) -> Pixels:
     """`(N, C, S, S)` bytes, RGB or premultiplied RGBA, as RGB on white."""
+    pictures = np.asarray(pictures)  # they may be rows of a file
     if pictures.shape[1] == 3:
         return np.ascontiguousarray(pictures)
     white = 255 - pictures[:, 3:].astype(np.uint16)

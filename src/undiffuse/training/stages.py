@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from undiffuse.clip.model import Clip
 from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
 from undiffuse.data.picture_set import PictureSet
+from undiffuse.data.teacher_table import TeacherTable
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.networks.lora import add_lora
-from undiffuse.training.clip import ClipRecipe, WordTable, load_or_train_tokenizer
+from undiffuse.training.clip import ClipRecipe, TextEncoderTrainer, load_or_train_tokenizer
 from undiffuse.training.codec import CodecRecipe
 from undiffuse.training.decoder_finetune import SampledLatents
 from undiffuse.training.denoiser import NOISE_LEVEL_MEAN, DenoiserRecipe, chain_length
@@ -30,19 +31,25 @@ from undiffuse.training.latent_cache import FrozenModels, LatentCache
 from undiffuse.training.loop import CHECKPOINT, Run
 from undiffuse.training.model_io import (
     LONG_EMA,
+    ema_model,
     export_weights,
     load_start_decoder,
     load_start_weights,
 )
+from undiffuse.training.piece_vectors import initial_piece_vectors
+from undiffuse.training.text_distillation import TextBatches
 from undiffuse.training.throughput import forward_flops
 from undiffuse.training.validation import (
     Validation,
+    unseen_synonyms,
     validate_clip,
     validate_codec,
     validate_denoiser,
+    validate_text,
 )
 
 LORA_RANK = 16
+TEXT = "text"  # the folder of `text_stage` in that of CLIP
 
 
 @dataclass
@@ -116,13 +123,55 @@ def held_out(pictures: PictureSet, count: int = 512) -> PictureSet:
     return pictures.subset(rows[:count])
 
 
-def clip_stage(
-    everything: PictureSet, config: ClipConfig, options: StageOptions, composite_share: float,
-    words: WordTable | None = None, start_weights: Path | None = None,
+def text_stage(
+    pictures: PictureSet, table: TeacherTable, texts: TextBatches, config: ClipConfig,
+    options: StageOptions,
 ) -> Stage:  # fmt: skip
-    """CLIP's two encoders, trained on the training split of `everything`."""
+    """CLIP's text encoder alone, which learns from the teachers before it sees a picture.
+
+    `pictures`: the training set, whose captions the tokenizer is made for, and whose names the
+    validation finds by their synonyms.
+    """
     torch.manual_seed(config.seed)
     model = Clip(config)
+    options.out.mkdir(parents=True, exist_ok=True)
+    tokenizer = load_or_train_tokenizer(options.out / "tokenizer.json", pictures, table, config)
+    pieces = initial_piece_vectors(tokenizer, table, config.token_width)
+    known = torch.from_numpy(pieces.any(axis=1))
+    with torch.no_grad():
+        model.text.tokens.weight[: len(pieces)][known] = torch.from_numpy(pieces)[known]
+    model.image.requires_grad_(False)
+    model.log_logit_scale.requires_grad_(False)
+    options.prepare(config.seed, model)
+    recipe = TextEncoderTrainer(
+        model, tokenizer, texts, options.batch, options.compiled, options.device
+    )
+    run = options.run(
+        model, recipe, config.seed, {**to_dict(config), "batch": options.batch, "text only": True},
+        data_digest=texts.digest,
+    )  # fmt: skip
+    synonyms = unseen_synonyms(texts, pictures)
+    return Stage(run, lambda run: validate_text(run, tokenizer, pictures, synonyms), lambda: "")
+
+
+def text_encoder_of(stage: Stage) -> Clip:
+    """The averaged weights of `text_stage`, for `clip_stage`, all of them trainable."""
+    model: Clip = ema_model(stage.run).requires_grad_(True)
+    return model.train()
+
+
+def clip_stage(
+    everything: PictureSet, config: ClipConfig, options: StageOptions, composite_share: float,
+    table: TeacherTable | None = None, texts: TextBatches | None = None,
+    start_weights: Path | None = None, text_encoder: Clip | None = None,
+) -> Stage:  # fmt: skip
+    """CLIP's two encoders, trained on the training split of `everything`.
+
+    `table`, `texts`: of the teachers. `text_encoder`: from `text_encoder_of`, whose stage had a
+    folder in `options.out`.
+    """
+    torch.manual_seed(config.seed)
+    model = text_encoder or Clip(config)
     weights = load_start_weights(start_weights, "clip", model) if start_weights else None
     options.prepare(config.seed, model)
     tokenizer_file = options.out / "tokenizer.json"
@@ -133,23 +182,28 @@ def clip_stage(
             )
         if weights and not tokenizer_file.exists():
             write_atomic(tokenizer_file, weights.meta["tokenizer"].encode())
+        if text_encoder and not tokenizer_file.exists():
+            write_atomic(tokenizer_file, (options.out / TEXT / tokenizer_file.name).read_bytes())
     pictures = train_rows(everything)
-    tokenizer = load_or_train_tokenizer(tokenizer_file, pictures, words, config)
+    tokenizer = load_or_train_tokenizer(tokenizer_file, pictures, table, config)
     recipe = ClipRecipe(
-        model, tokenizer, pictures, words, options.batch, options.compiled, composite_share,
+        model, tokenizer, pictures, texts, options.batch, options.compiled, composite_share,
         options.device,
     )  # fmt: skip
     settings: dict[str, Any] = {
-        **to_dict(config), "batch": options.batch, "words": words is not None,
+        **to_dict(config), "batch": options.batch, "words": texts is not None,
         "composite_share": composite_share,
     }  # fmt: skip
+    if text_encoder:
+        settings["text encoder trained before"] = True
     run = options.run(
-        model, recipe, config.seed, settings, extra_tensors=recipe.tensors,
-        restore_extra=recipe.restore, data_digest=everything.digest, **_trained_before(weights),
+        model, recipe, config.seed, settings, data_digest=everything.digest,
+        **_trained_before(weights),
     )  # fmt: skip
+    synonyms = unseen_synonyms(texts, pictures) if texts else {}
     return Stage(
         run,
-        lambda run: validate_clip(run, tokenizer, everything),
+        lambda run: validate_clip(run, tokenizer, everything, synonyms),
         lambda: export_weights(run, "clip", tokenizer=tokenizer.to_json()),
         chance={"match": math.log(options.batch)},  # with equal logits for all captions of a batch
     )

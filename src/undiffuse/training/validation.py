@@ -1,6 +1,6 @@
 """Validation during training: accuracy of CLIP, error of the codec, samples of the denoiser."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from undiffuse.training.embedder import Embedder, TextEmbedder
 from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.loop import Run
 from undiffuse.training.model_io import ema_model
+from undiffuse.training.text_distillation import TextBatches
 from undiffuse.training.torch_denoiser import sample, torch_denoiser
 
 SPLITS = ("held-out cell", "held-out concept", "evaluation", "validation")
@@ -41,9 +42,50 @@ class Validation:
         return ", ".join(f"{name} {value:.3f}" for name, value in self.figures.items())
 
 
-def validate_clip(run: Run, tokenizer: Tokenizer, pictures: PictureSet) -> Validation:
-    """`clip_accuracy` of the averaged weights."""
-    return Validation(clip_accuracy(TextEmbedder(ema_model(run), tokenizer), pictures))
+def validate_clip(
+    run: Run, tokenizer: Tokenizer, pictures: PictureSet,
+    synonyms: Mapping[str, Sequence[str]] | None = None,
+) -> Validation:  # fmt: skip
+    """`clip_accuracy` of the averaged weights, and `synonym_accuracy`."""
+    embedder = TextEmbedder(ema_model(run), tokenizer)
+    found = clip_accuracy(embedder, pictures)
+    return Validation(found | synonym_accuracy(embedder, _plain_names(pictures), synonyms or {}))
+
+
+def validate_text(
+    run: Run, tokenizer: Tokenizer, pictures: PictureSet, synonyms: Mapping[str, Sequence[str]]
+) -> Validation:
+    """`synonym_accuracy` of the averaged weights."""
+    embedder = TextEmbedder(ema_model(run), tokenizer)
+    return Validation(synonym_accuracy(embedder, _plain_names(pictures), synonyms))
+
+
+def unseen_synonyms(texts: TextBatches, pictures: PictureSet) -> dict[str, list[str]]:
+    """Synonyms of names that are trained on neither as texts of the teachers nor in captions."""
+    said = {text.lower() for r in pictures.records for text in (r["name"], *r["keywords"])}
+    names = {record["name"] for record in pictures.records}
+    known = {
+        word: [name for name in right if name in names]
+        for word, right in texts.dev_synonyms.items()
+        if word.lower() not in said
+    }
+    return {word: right for word, right in known.items() if right}
+
+
+def synonym_accuracy(
+    embedder: Embedder, names: list[str], synonyms: Mapping[str, Sequence[str]]
+) -> dict[str, float]:
+    """How often one of the names that a synonym means is among the nearest 1 and 5 of all names."""
+    right = {word: {*means} & {*names} for word, means in synonyms.items()}
+    right = {word: means for word, means in right.items() if means}
+    if not right:
+        return {}
+    near = (embedder(list(right)) @ embedder(names).T).topk(5, dim=1).indices.tolist()
+    found = [
+        [names[index] in means for index in indices]
+        for indices, means in zip(near, right.values(), strict=True)
+    ]
+    return {f"synonyms top-{k}": float(np.mean([any(row[:k]) for row in found])) for k in (1, 5)}
 
 
 @torch.no_grad()

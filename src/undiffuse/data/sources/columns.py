@@ -24,6 +24,7 @@ COLUMNS = {
 OWN: dict[str, type] = {
     "name": str, "concept": str, "keywords": list, "captions": list, "group": str, "subgroup": str,
     "tone": str, "colour": str, "colors": list, "gloss": str, "tintable": bool, "set": str,
+    "style_group": str,
 }  # fmt: skip
 MAX_CAPTIONS = 100  # of a picture
 MAX_KEYWORDS = 5  # in a caption that is made of them

@@ -46,6 +46,12 @@ export class Controls {
     this.moved(settled);
   }
 
+  // Change several settings that are no fields of the form; does not draw.
+  assign(values) {
+    Object.assign(this.settings, values);
+    this.show();
+  }
+
   show() {
     for (const field of Object.values(this.fields)) field();
   }

@@ -2,8 +2,10 @@
 
 import { Controls } from "./controls.js";
 import { announce, byId, copyButton, showError, slug } from "./dom.js";
+import { PicturesPanel } from "./pictures.js";
 import { chosen, fromHash, toHash } from "./settings.js";
 import { SourceError } from "./source-http.js";
+import { SteerPanel } from "./steer.js";
 import { texts } from "./texts.en.js";
 import { Viewer } from "./viewer.js";
 
@@ -20,6 +22,13 @@ export class DrawView {
     this.prompt = byId("prompt");
     this.quick = null; // the newest settings that a moving slider asks for
     this.running = null; // an AbortController
+    const attempt = (work) => this.attempt(work);
+    this.pictures = new PicturesPanel(this.controls, source, attempt, () => this.draw());
+    this.steer = new SteerPanel(source, this.prompt, (prompt, settled) => {
+      this.prompt.value = prompt;
+      this.drawn = true;
+      this.moved(settled);
+    }, attempt);
     this.listen();
     for (const frame of document.querySelectorAll(".frame")) {
       frame.classList.toggle("pixels", model.size <= 128);
@@ -40,6 +49,11 @@ export class DrawView {
       this.controls.set({ ...this.settings, index: index + count, count: 4 });
       this.draw();
     });
+    byId("begin-with").addEventListener("click", () => this.attempt(async () => {
+      const { file } = this.viewer.current;
+      await this.pictures.add(await this.source.bytes(`/api/pictures/${file}`), "init");
+      byId("paint-mask").focus();
+    }));
     copyButton(byId("copy-link"), () => location.href);
     copyButton(byId("copy-command"), () => this.viewer.current?.command ?? "");
     copyButton(byId("copy-python"), () => this.viewer.current?.python ?? "");
@@ -53,6 +67,7 @@ export class DrawView {
   open(settings, { draw = settings.prompt !== "" } = {}) {
     this.controls.set(settings);
     this.prompt.value = settings.prompt;
+    this.steer.show();
     if (draw) this.draw();
   }
 
@@ -132,6 +147,16 @@ export class DrawView {
     else if (event.type === "queued" && event.position > 0) {
       byId("step").textContent = texts.waiting(event.position);
       announce(texts.waiting(event.position));
+    }
+  }
+
+  // Run async work; an error is shown while `wanted` says so.
+  async attempt(work, wanted = () => true) {
+    showError(null);
+    try {
+      await work();
+    } catch (error) {
+      if (wanted()) this.fail(error);
     }
   }
 

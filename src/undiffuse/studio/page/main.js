@@ -9,7 +9,7 @@ import { texts } from "./texts.en.js";
 const source = new HttpSource();
 
 function showView(name) {
-  for (const view of ["draw", "gallery"]) byId(`view-${view}`).hidden = view !== name;
+  for (const view of ["draw", "understand", "gallery"]) byId(`view-${view}`).hidden = view !== name;
   for (const button of document.querySelectorAll("nav [data-view]")) {
     if (button.dataset.view === name) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
@@ -74,10 +74,17 @@ async function start() {
     draw.open(settings);
   };
   const gallery = new GalleryView(source, { onOpen: open, onError });
+  let tour = null; // loaded when it is first opened
+  const openTour = async () => {
+    const { TourView } = await import("./tour.js");
+    tour ??= new TourView(source, draw.model, (...work) => draw.attempt(...work));
+    tour.show(draw.settings.prompt);
+  };
   for (const button of document.querySelectorAll("nav [data-view]")) {
     button.addEventListener("click", () => {
       showView(button.dataset.view);
       if (button.dataset.view === "gallery") gallery.load();
+      if (button.dataset.view === "understand") openTour();
     });
   }
   document.querySelector("[data-skip]").addEventListener("click", (event) => {

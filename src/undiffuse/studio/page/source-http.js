@@ -75,6 +75,42 @@ export class HttpSource {
     yield* events(await request("/api/draw", { ...json(toRequest(settings)), signal }));
   }
 
+  // Several settings side by side, in step: the events have the number of their run.
+  async *compare(runs, { signal } = {}) {
+    const body = { runs: runs.map(toRequest) };
+    yield* events(await request("/api/compare", { ...json(body), signal }));
+  }
+
+  async *noise(settings, { signal } = {}) {
+    yield* events(await request("/api/noise", { ...json(toRequest(settings)), signal }));
+  }
+
+  async *similarities(words, pictures, { signal } = {}) {
+    yield* events(await request("/api/similarities", { ...json({ words, pictures }), signal }));
+  }
+
+  async nearest(prompt) {
+    return (await request("/api/nearest", json({ prompt }))).json();
+  }
+
+  async between(one, other, share) {
+    return (await request("/api/between", json({ one, other, share }))).json();
+  }
+
+  async map(prompts) {
+    return (await request("/api/map", json({ prompts }))).json();
+  }
+
+  // Send a picture: {name, url}.
+  async upload(file) {
+    const headers = { "content-type": file.type || "application/octet-stream" };
+    return (await request("/api/upload", { method: "POST", headers, body: file })).json();
+  }
+
+  async bytes(url) {
+    return (await request(url)).blob();
+  }
+
   // What only a server has: pictures that are kept.
 
   async *replay(name, { signal } = {}) {
