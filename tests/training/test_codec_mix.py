@@ -21,7 +21,8 @@ def pictures(folder: Path, side: int = 256) -> PictureSet:
     """Twelve squares with transparency around them, in a mapped file."""
     array = np.lib.format.open_memmap(folder / "p.npy", "w+", np.uint8, (12, 4, side, side))
     for row in range(12):
-        array[row, :, side // 4 : -side // 4, side // 4 : -side // 4] = (20 * row, 90, 30, 255)
+        color = np.array((20 * row, 90, 30, 255), np.uint8)[:, None, None]
+        array[row, :, side // 4 : -side // 4, side // 4 : -side // 4] = color
     records = [
         {"name": NAMES[row % 4], "concept": NAMES[row % 4], "family": "flat", "tone": "",
          "group": "objects", "tintable": row < 6, "split": "train"}
@@ -79,8 +80,9 @@ def test_a_large_codec_learns_from_a_mixed_batch(tmp_path: Path) -> None:
     config = dataclasses.replace(LARGE_CODECS["8x8x16"], widths=(8, 8), decoder_widths=(8,) * 4)
     torch.manual_seed(0)
     model = Codec(config)
-    recipe = CodecRecipe(model, pictures(tmp_path), 16, compiled=False)
-    assert LargeMix(pictures(tmp_path)).scene_count(16) == 2
+    everything = pictures(tmp_path)
+    recipe = CodecRecipe(model, everything, 16, compiled=False)
+    assert LargeMix(everything).scene_count(16) == 2
     batch = recipe.sample(3, Generator(Philox(key=[0, 3])))
     again = recipe.sample(3, Generator(Philox(key=[0, 3])))
     assert all(torch.equal(batch[name], again[name]) for name in batch)

@@ -5,7 +5,16 @@ from itertools import count
 
 import numpy as np
 
-from undiffuse.data.shapes import Scene, check_scene, is_held_out, scene_at, scene_caption
+from undiffuse.data.shapes import (
+    COLORS,
+    SHAPES,
+    SIZES,
+    Scene,
+    check_scene,
+    is_held_out,
+    scene_at,
+    scene_caption,
+)
 from undiffuse.evaluation.protocols import Pictures
 from undiffuse.evaluation.statistics import Metric, mean_metric
 
@@ -28,14 +37,15 @@ def scene_kind(scene: Scene) -> str:
 
 
 def choose_scenes(kind: str, held_out: bool, number: int) -> list[Scene]:
-    """`number` scenes with different captions."""
+    """`number` scenes with different captions; of one object there may be fewer."""
+    if kind == "one object":  # eight pairs of color and shape are held out
+        number = min(number, len(SIZES) * (8 if held_out else len(COLORS) * len(SHAPES) - 8))
     scenes: dict[str, Scene] = {}
     for index in count():
         scene = scene_at(index, SEED)
         if scene_kind(scene) == kind and is_held_out(scene) == held_out:
             scenes.setdefault(scene_caption(scene), scene)
-        # Of one object there are only 16 held-out captions.
-        if len(scenes) == number or index > 400 * number:
+        if len(scenes) == number:
             return list(scenes.values())
     raise AssertionError
 
