@@ -18,6 +18,7 @@ def stub_evaluation(patch: pytest.MonkeyPatch) -> None:
     """Nothing is drawn or measured, and npm is not called."""
     from undiffuse.data import shapes
     from undiffuse.data.wordnet import WordNet
+    from undiffuse.evaluation import shapes_metrics
     from undiffuse.evaluation.statistics import mean_metric
 
     def fetch(*_: object) -> None:
@@ -39,9 +40,16 @@ def stub_evaluation(patch: pytest.MonkeyPatch) -> None:
         "sweep.evaluate_settings": [],
         "sweep.settings_table": "",
         "contact_sheet.prompt_sheet": pixels,
+        "prompt_metrics.evaluate_prompts": ([], [[]], np.zeros((1, 1, 3, 8, 8), np.uint8)),
+        "language_metrics.evaluate_languages": [],
+        "caption_metrics.evaluate_captions": [],
+        "codec_metrics.evaluate_codec": [],
+        "agreement.draw_both": [np.zeros((2, 3, 8, 8), np.uint8)] * 2,
     }
     for name, result in results.items():
         patch.setattr(f"undiffuse.evaluation.{name}", lambda *_, result=result, **__: result)
+    choose_scenes = shapes_metrics.choose_scenes
+    patch.setattr(shapes_metrics, "choose_scenes", lambda *kind: choose_scenes(*kind[:2], 1))
     shapes_samples = shapes.shapes_samples
     patch.setattr(shapes, "shapes_samples", lambda count, seed: shapes_samples(2, seed))
     patch.setattr("undiffuse.data.wordnet.read_wordnet", lambda *_: WordNet())

@@ -19,6 +19,7 @@ from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights, write_weights
 from undiffuse.training import checkpoint
 from undiffuse.training.latent_cache import FrozenModels
+from undiffuse.training.metrics import read_metrics
 from undiffuse.training.model_io import load_module
 
 pytestmark = pytest.mark.slow
@@ -94,16 +95,13 @@ def test_weight_files_hold_the_averaged_weights(trained: Path) -> None:
 
 
 def test_validation_results_are_logged_and_drawn(trained: Path) -> None:
-    log = (trained / "clip" / "log.txt").read_text()
-    assert log.startswith("step 3 0.00 h: loss ")
-    assert "held-out cell top-1 0." in log
-    assert "dB" in (trained / "codec" / "log.txt").read_text()
-    log = (trained / "denoiser" / "log.txt").read_text()
-    assert "% of " in log
-    assert "GFLOP/s" in log
-    assert "names top-1 0." in log
-    sheet = Image.open(trained / "denoiser" / "sheet-000003.png")
-    assert sheet.width == 16 * 64
+    figures = {kind: read_metrics(trained / kind)[-1] for kind in ("clip", "codec", "denoiser")}
+    assert all(line["step"] == 3 for line in figures.values())
+    assert 0 <= figures["clip"]["figures"]["held-out cell top-1"] <= 1
+    assert figures["codec"]["figures"]["PSNR at noise 0.0"] > 0
+    assert 0 <= figures["denoiser"]["figures"]["names top-1"] <= 1
+    sheet = Image.open(trained / "denoiser" / "samples" / "step-00000003.png")
+    assert sheet.width % 64 == 0
     assert sheet.height % 64 == 0
 
 
@@ -199,7 +197,7 @@ def test_a_decoder_is_finetuned_on_sampled_latents(
     assert list((tmp_path / "cache").glob("drawn-8-*.safetensors"))
     with pytest.raises(UserError, match="trained with another sampled_by"):
         run("codec", *common, *start, "-o", tmp_path / "decoder")
-    with pytest.raises(UserError, match="no weight file"):
+    with pytest.raises(UserError, match="has no CLIP in it"):
         run("codec", *common, *start, "--sampled-by", trained, "-o", tmp_path / "other")
 
 
