@@ -155,7 +155,8 @@ def test_directions_and_chips_change_the_sum(open_page: Open) -> None:
     idle(page)
     holds(page, "decodeURIComponent(location.hash).includes('made+of+wood')")
     page.reload()
-    page.wait_for_selector(".chip")
+    page.wait_for_selector(".chip", state="attached")
+    page.click("#steer summary")
     assert page.locator("#directions label:text-is('made of wood')").count() == 1
 
 
@@ -283,6 +284,9 @@ def test_a_phone_shows_steering_and_the_tour(open_page: Open) -> None:
     width = "document.documentElement.scrollWidth"
     page.fill("#prompt", "man + hat")
     page.tap("#steer summary")
+    brand, first = (page.locator(one).bounding_box() for one in (".brand img", "[data-view=draw]"))
+    assert brand["x"] + brand["width"] <= first["x"]
+    assert page.locator(".brand span").bounding_box()["width"] <= 1
     assert page.evaluate(width) <= 360
     page.tap("[data-view=understand]")
     for name in ("steering", "clip", "spiral"):

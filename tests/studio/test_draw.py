@@ -5,6 +5,7 @@ import io
 import shlex
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -43,6 +44,30 @@ def test_the_events_are_the_steps_and_then_the_picture(studio: Studio) -> None:
     assert last.size == (64, 64)
     assert large.size == (256, 256)
     assert np.array_equal(np.asarray(large)[::4, ::4], np.asarray(last))
+
+
+def test_a_picture_is_traced_as_svg(studio: Studio) -> None:
+    pytest.importorskip("vtracer")
+    assert "svg" in studio.get("/api/model").json()["files"]
+    [picture] = pictures(studio.draw(prompt="a red apple", steps=2))
+    reply = studio.get(f"/api/pictures/{picture['file'].replace('.png', '.svg')}")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "image/svg+xml"
+    root = ElementTree.fromstring(reply.body)
+    assert (root.tag, root.get("width")) == ("{http://www.w3.org/2000/svg}svg", "64")
+    assert studio.get("/api/pictures/20260101-000000-00000000.svg").status == 404
+
+
+def test_svg_is_not_offered_without_the_tracer(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [picture] = pictures(studio.draw(prompt="a red apple", steps=2))
+    for module in ("studio.settings", "imaging.vector"):
+        monkeypatch.setattr(f"undiffuse.{module}.find_spec", lambda name: None)
+    assert "svg" not in studio.get("/api/model").json()["files"]
+    reply = studio.get(f"/api/pictures/{picture['file'].replace('.png', '.svg')}")
+    assert reply.status == 400
+    assert "undiffuse[svg]" in reply.json()["error"]["message"]
 
 
 SETTINGS: list[dict[str, Any]] = [

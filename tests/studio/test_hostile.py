@@ -32,6 +32,12 @@ BAD_VALUES: list[Any] = [
     "../../x.png", "uploads/../x.png", "uploads/0123456789abcdef.png", "man + + hat", '"', "NaN",
     "' OR 1=1", "<script>", "cat - cat", "9" * 400 + "*cat + dog", "🐈", "{{7*7}}", "%s%n",
 ]  # fmt: skip
+TOUR = ["/api/compare", "/api/noise", "/api/similarities", "/api/nearest", "/api/between",
+        "/api/map"]  # fmt: skip
+FIELDS = {"/api/compare": ["runs"], "/api/similarities": ["words", "pictures"],
+          "/api/nearest": ["prompt"], "/api/between": ["one", "other", "share"],
+          "/api/map": ["prompts"]}  # fmt: skip
+CACHES = re.compile(r"\.undiffuse-i|words-[0-9a-f]+\.safetensors$")  # indexes of CLIP's vectors
 SETTINGS = ["prompt", "negative", "style", "seed", "index", "count", "steps", "sampler", "guidance",
             "freshness", "size", "like", "init", "mask", "strength", "keep", "n", "stream", "user",
             "partial_images", "response_format", "__proto__", "\ud800"]  # fmt: skip
@@ -81,6 +87,18 @@ def upload_body(rng: random.Random) -> tuple[str, bytes]:
     return kind, body
 
 
+def tour_body(rng: random.Random, path: str) -> bytes:
+    """Often an object with the right fields, whose values are bad, or lists of bad ones."""
+    if path not in FIELDS or rng.random() < 0.2:
+        return json_body(rng)
+
+    def value() -> Any:
+        bad = [rng.choice(BAD_VALUES) for _ in range(rng.choice([0, 1, 2, 9]))]
+        return rng.choice([rng.choice(BAD_VALUES), bad, "cat", [{"steps": b} for b in bad]])
+
+    return json.dumps({name: value() for name in FIELDS[path]}).encode()
+
+
 def request(rng: random.Random) -> bytes:
     """The bytes of one request."""
     name = rng.choice(BAD_NAMES)
@@ -89,13 +107,16 @@ def request(rng: random.Random) -> bytes:
         f"/api/pictures/{name}", f"/api/pictures/{name}.png", f"/api/pictures/{name}.gif",
         f"/api/pictures/{name}/replay", f"/api/uploads/{name}", f"/{name}", f"/api/{name}",
         f"/api/gallery?search={name}", f"/api/gallery?before={name}&count={name}", "/api/session",
-        f"//{name}", "*", "http://evil.example/",
+        f"//{name}", "*", "http://evil.example/", *TOUR,
+        f"/api/pictures/{name}.svg",
     ])  # fmt: skip
     kind, body = "application/json", b""
     if path == "/api/upload":
         method, (kind, body) = "POST", upload_body(rng)
     elif path in ("/api/draw", "/v1/images/generations", "/api/session"):
         method, body = "POST", json_body(rng)
+    elif path in TOUR:
+        method, body = "POST", tour_body(rng, path)
     else:
         method = rng.choice(["GET", "GET", "DELETE", "POST", "PUT", "HEAD", "OPTIONS", "X" * 50])
     host = rng.choice(["localhost"] * 9 + ["evil.example", "", "a" * 9000, "localhost\r\nHost: b"])
@@ -164,7 +185,7 @@ def test_hostile_requests_are_refused(watched: Studio, tmp_path: Path) -> None:
     inside = "deep/studio/"
     for name in (path.removeprefix(inside) for path in written):
         stem = name.removesuffix(".png")
-        known = PICTURE.fullmatch(stem) or UPLOAD.fullmatch(name) or name.startswith(".undiffuse-i")
+        known = PICTURE.fullmatch(stem) or UPLOAD.fullmatch(name) or CACHES.match(name)
         assert known, name
     assert all(path.startswith(inside) for path in written)
     assert watched.draw(prompt="cat", steps=1)[-1] == {"type": "done"}

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from undiffuse.errors import UserError
+from undiffuse.imaging.png import downscale
+from undiffuse.imaging.vector import encode_svg
 from undiffuse.studio.drawing import animate, draw, replay
 from undiffuse.studio.gallery import MAX_UPLOAD, convert
 from undiffuse.studio.guard import TOKEN_COOKIE, same_token
@@ -21,6 +23,7 @@ from undiffuse.studio.state import StudioState, client_name, studio
 
 MAX_LISTED = 200
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
+FILE_TYPES = ("png", "webp", "gif", "svg")
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}  # names stand for one content
 
 
@@ -148,7 +151,7 @@ def _described(state: StudioState, record: dict[str, object]) -> dict[str, objec
 
 
 async def get_file(request: Request) -> Response:
-    """A picture as .png with its record, as .webp, or as a .gif of its steps."""
+    """A picture as .png with its record, as .webp, traced as .svg, or as a .gif of its steps."""
     state = studio(request)
     stem, suffix = request.path_params["name"], request.url.path.rpartition(".")[2]
     if suffix == "gif":
@@ -157,12 +160,24 @@ async def get_file(request: Request) -> Response:
         job = state.queue.submit(client_name(request), start)
         events = await collect(job, state.queue, request)
         data = events[-2]["data"]
+    elif suffix == "svg":
+        async with state.single:
+            data = await run_in_threadpool(_trace, state, stem)
     elif suffix == "webp":
         pixels, _ = await run_in_threadpool(state.gallery.read, stem)
         data = await run_in_threadpool(convert, pixels, "WEBP")
     else:
         data = await run_in_threadpool(state.gallery.path(stem).read_bytes)
-    return Response(data, media_type=f"image/{suffix}", headers=FOREVER)
+    kind = "svg+xml" if suffix == "svg" else suffix
+    return Response(data, media_type=f"image/{kind}", headers=FOREVER)
+
+
+def _trace(state: StudioState, stem: str) -> bytes:
+    pixels, _ = state.gallery.read(stem)
+    size = state.model.codec.config.image_size
+    if len(pixels) % size == 0:  # drawn by this model: trace the pixels, not their enlargement
+        pixels = downscale(pixels, Path("the picture"), size)
+    return encode_svg(pixels)
 
 
 async def delete_picture(request: Request) -> Response:
@@ -193,7 +208,7 @@ ROUTES = [
     Route("/api/upload", post_upload, methods=["POST"]),
     Route("/api/uploads/{name}", get_upload),
     Route("/api/gallery", get_gallery),
-    *(Route(f"/api/pictures/{{name}}.{suffix}", get_file) for suffix in ("png", "webp", "gif")),
+    *(Route(f"/api/pictures/{{name}}.{suffix}", get_file) for suffix in FILE_TYPES),
     Route("/api/pictures/{name}", get_picture),
     Route("/api/pictures/{name}", delete_picture, methods=["DELETE"]),
     Route("/api/pictures/{name}/replay", post_replay, methods=["POST"]),

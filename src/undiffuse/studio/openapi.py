@@ -120,7 +120,7 @@ def _tour_paths() -> Json:
 
 def _picture_paths() -> Json:
     name = _parameter("name", "path", "Name of a picture, as 20261125-101530-0123abcd")
-    files = ("image/png", "image/webp", "image/gif")
+    files = ("image/png", "image/webp", "image/gif", "image/svg+xml")
     return {
         "/api/pictures/{name}": {
             "get": _operation("getPicture", "Record, settings, command line and Python",
@@ -131,10 +131,10 @@ def _picture_paths() -> Json:
                                  ("401", "403", "404"), parameters=[name]),
         },
         "/api/pictures/{name}.{suffix}": {"get": _operation(
-            "getPictureFile", "A picture as PNG with its record, as WebP, or a GIF of its steps",
+            "getPictureFile", "A picture as PNG with its record, WebP, SVG, or a GIF of its steps",
             {"200": _files(*files)}, ("400", "401", "403", "404", "429"), parameters=[
                 name,
-                _parameter("suffix", "path", "The format", choices=["png", "webp", "gif"]),
+                _parameter("suffix", "path", "The format", choices=["png", "webp", "gif", "svg"]),
                 _parameter("signature", "query", "Stands for the token; part of `url` replies"),
             ])},
         "/api/pictures/{name}/replay": {"post": _operation(

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from importlib.util import find_spec
 from typing import Any
 
 from undiffuse.config import DrawConfig
@@ -190,6 +191,7 @@ def model_description(model: TextToImage) -> dict[str, Any]:
         "sizes": [size],
         "channels": model.codec.config.image_channels,
         "scale": file_scale(size),
+        "files": ["png", "webp", "gif", *(["svg"] if find_spec("vtracer") else [])],
         "styles": list(model.denoiser.styles),
         "samplers": list(SAMPLERS),
         "freshness": {name: float(name == "blend") for name in FRESHNESS},

@@ -22,6 +22,7 @@ export class DrawView {
     this.prompt = byId("prompt");
     this.quick = null; // the newest settings that a moving slider asks for
     this.running = null; // an AbortController
+    for (const id of ["svg", "detail-svg"]) byId(id).hidden = !model.files.includes("svg");
     const attempt = (work) => this.attempt(work);
     this.pictures = new PicturesPanel(this.controls, source, attempt, () => this.draw());
     this.steer = new SteerPanel(source, this.prompt, (prompt, settled) => {
@@ -209,9 +210,9 @@ export class DrawView {
   }
 }
 
-// The three links of a picture in the gallery; `prefix` is that of the elements' names.
+// The four links of a picture in the gallery; `prefix` is that of the elements' names.
 export function setDownloads(prefix, name, prompt) {
-  for (const kind of ["png", "webp", "gif"]) {
+  for (const kind of ["png", "webp", "svg", "gif"]) {
     const link = byId(prefix + kind);
     link.href = `/api/pictures/${name}.${kind}`;
     link.download = `${slug(prompt)}.${kind}`;

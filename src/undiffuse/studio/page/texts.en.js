@@ -43,7 +43,10 @@ export const texts = {
   png: "PNG",
   webp: "WebP",
   gif: "GIF",
-  downloads: { png: "PNG with the settings in it", webp: "WebP", gif: "GIF of the steps" },
+  svg: "SVG",
+  downloads: {
+    png: "PNG with the settings in it", webp: "WebP", svg: "SVG, traced", gif: "GIF of the steps",
+  },
   copyLink: "Copy link",
   copyCommand: "Copy command",
   copyPython: "Copy Python",
