@@ -1,7 +1,7 @@
 """Configuration: a frozen dataclass for each network and for drawing, and the presets."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from undiffuse.errors import UserError
@@ -44,6 +44,7 @@ class CodecConfig:
     image_channels: int = 3  # 4: RGB premultiplied by alpha, and alpha
     patch: int = 2
     input_size: int = 0  # the encoder sees pictures averaged to this size; 0: of image_size
+    input_channels: int = 0  # 3: the encoder sees RGBA on white; 0: all of image_channels
     # Channels of a decoder that works at a quarter of image_size and below, from the finest
     # positions to the coarsest. Empty: a decoder that mirrors the encoder.
     decoder_widths: tuple[int, ...] = ()
@@ -54,9 +55,14 @@ class CodecConfig:
         return self.image_channels, self.image_size, self.image_size
 
     @property
+    def encoder_picture(self) -> tuple[int, int]:
+        """Pixels of a side and channels of what the encoder sees."""
+        return self.input_size or self.image_size, self.input_channels or self.image_channels
+
+    @property
     def encoder_side(self) -> int:
         """Positions a side after the last halving."""
-        return (self.input_size or self.image_size) // self.patch // 2 ** len(self.widths)
+        return self.encoder_picture[0] // self.patch // 2 ** len(self.widths)
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,17 @@ def large_codec(channels: int, side: int) -> CodecConfig:
     )  # fmt: skip
 
 
+def with_large_decoder(codec: CodecConfig) -> CodecConfig:
+    """The same encoder with a decoder to RGBA at 4 times the size, into which the decoder of
+    `codec` grows: its layers are the coarser ones.
+    """
+    return replace(
+        codec, flat=0.0, image_size=4 * codec.image_size, image_channels=4,
+        input_size=codec.image_size, input_channels=codec.image_channels,
+        decoder_widths=(56, *codec.widths, codec.widths[-1]),
+    )  # fmt: skip
+
+
 # Name -> a codec of `train codec --latents`.
 LARGE_CODECS = {
     "4x4x64": large_codec(64, 4), "6x6x40": large_codec(40, 6), "8x8x16": large_codec(16, 8),
@@ -148,7 +165,8 @@ Config = TypeVar("Config")
 # written at these values, so that files and graphs of that version stay valid.
 IMPLIED = {
     "image_size": IMAGE_SIZE, "image_channels": 3, "patch": 2, "embed": EMBED_DIM,
-    "text_tokens": 0, "text_channels": 256, "input_size": 0, "decoder_widths": [],
+    "text_tokens": 0, "text_channels": 256, "input_size": 0, "input_channels": 0,
+    "decoder_widths": [],
 }  # fmt: skip
 
 

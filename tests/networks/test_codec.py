@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from torch.nn import functional as F
 
 from tests.conftest import CODEC, write_part
-from undiffuse.config import LARGE_CODECS, CodecConfig, from_dict, to_dict
+from undiffuse.config import LARGE_CODECS, CodecConfig, from_dict, to_dict, with_large_decoder
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.layers import bilateral_filter
 
@@ -112,3 +112,41 @@ def test_the_graphs_of_a_large_codec_give_what_torch_gives(tmp_path: Path) -> No
     np.testing.assert_allclose(runtime.encode(pixels), latents, atol=1e-4)
     decoded = codec.decode(torch.from_numpy(latents)).numpy()
     np.testing.assert_allclose(runtime.decode(latents), decoded, atol=1e-4)
+
+
+def test_an_enlarged_codec_has_the_latents_of_the_one_it_grew_from(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from undiffuse.runtime.weights import read_weights, write_weights
+    from undiffuse.training.model_io import load_module, load_start_decoder
+
+    write_part(tmp_path, "codec", CODEC)
+    path = tmp_path / "codec.safetensors"
+    source = load_module(path, "codec")[0]
+    large = Codec(with_large_decoder(CODEC)).eval()
+    load_start_decoder(path, large)
+    color = torch.rand(2, 3, 256, 256) * 2 - 1
+    opaque = torch.cat([color, torch.ones(2, 1, 256, 256)], 1)
+    empty = torch.full((2, 4, 256, 256), -1.0)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            large.encode(opaque), source.encode(F.avg_pool2d(color, 4)), atol=1e-4, rtol=0
+        )
+        white = source.encode(torch.ones(2, 3, 64, 64))
+        torch.testing.assert_close(large.encode(empty), white, atol=1e-4, rtol=0)
+    tensors = {name: parameter.detach().numpy() for name, parameter in large.named_parameters()}
+    meta = {"kind": "codec", "config": to_dict(large.config)}
+    write_weights(tmp_path / "grown.safetensors", tensors, meta)
+    grown = read_weights(tmp_path / "grown.safetensors", "codec")
+    assert grown.encoder == read_weights(path, "codec").encoder
+
+
+def test_a_grown_decoder_begins_with_the_layers_of_its_source() -> None:
+    from undiffuse.training.model_io import grow_decoder
+
+    source, target = Codec(CODEC), Codec(with_large_decoder(CODEC))
+    grow_decoder(source.decoder, target.decoder)
+    latents = torch.randn(2, CODEC.channels, CODEC.side, CODEC.side)
+    with torch.no_grad():
+        coarse = source.decoder[:-2](latents)  # without the output layer
+        grown = target.decoder[:-4](latents)  # without the finest layers
+    torch.testing.assert_close(grown, coarse)

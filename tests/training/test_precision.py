@@ -21,6 +21,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
     monkeypatch.setattr(precision.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -31,6 +32,16 @@ def test_bfloat16_is_used_where_the_processor_has_it(
     with precision.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
     assert describe_precision("").startswith(f"computing in {precision.dtype_name()}: the proc")
+
+
+@pytest.mark.parametrize(("intel", "dtype"), [(True, torch.float32), (False, torch.bfloat16)])
+def test_intels_bfloat16_needs_amx(
+    monkeypatch: pytest.MonkeyPatch, intel: bool, dtype: torch.dtype
+) -> None:
+    pretend(monkeypatch, native=True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(precision, "_is_intel", lambda: intel)
+    assert precision.choose_dtype()[0] == dtype
 
 
 def test_another_devices_choice_has_a_reason() -> None:

@@ -10,7 +10,7 @@ from undiffuse.cli.deprecated import RenamedOption, renamed_command
 from undiffuse.cli.export_int8 import export as export_int8
 from undiffuse.cli.options import PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FOLDER, FiniteFloat
-from undiffuse.cli.progress import Watch, train_with_progress
+from undiffuse.cli.train_codec import command as codec
 from undiffuse.cli.train_model import TENSORBOARD
 from undiffuse.cli.train_model import command as model
 from undiffuse.cli.train_options import (
@@ -22,14 +22,14 @@ from undiffuse.cli.train_options import (
     batch_option,
     read_pictures,
     report_bad_sample,
+    run_stage,
     say,
     steps_option,
 )
-from undiffuse.config import LARGE_CODECS
 from undiffuse.errors import UserError
 
 if TYPE_CHECKING:
-    from undiffuse.training.stages import Stage
+    pass
 
 
 class TrainGroup(click.Group):
@@ -52,19 +52,7 @@ def command() -> None:
 
 command.add_command(model)
 command.add_command(export_int8)
-
-
-def run_stage(stage: "Stage", tensorboard: bool = False) -> None:
-    """Train to the end with progress, export the weights and print their hash."""
-    if stage.note:
-        say(stage.note)
-    train_with_progress(
-        stage.run, stage.validate, stage.validate_minutes, stage.chance, stage.flops,
-        Watch(stage.run.folder.name, tensorboard=tensorboard),
-    )  # fmt: skip
-    digest = stage.export()
-    if digest:  # of several processes, the main one prints
-        click.echo(digest)
+command.add_command(codec)
 
 
 @command.command()
@@ -111,9 +99,10 @@ def clip(
     A data set that `undiffuse data prepare --alpha` wrote is trained on with icons in random
     colors, scenes of several things, and on grounds of any color.
     """
-    from undiffuse.config import STAGE_PRESETS
+    from undiffuse.config import STAGE_PRESETS, ClipConfig, from_dict
     from undiffuse.data.judge_split import judge_split
     from undiffuse.data.teacher_table import read_table
+    from undiffuse.runtime.weights import read_weights
     from undiffuse.training.clip import TEXT_ONLY_BATCH
     from undiffuse.training.distributed import start
     from undiffuse.training.stages import (
@@ -138,6 +127,8 @@ def clip(
     texts = TextBatches(table) if table else None
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     config, encoder = STAGE_PRESETS[preset]["clip"], None
+    if start_weights:
+        config = from_dict(ClipConfig, read_weights(start_weights, "clip").meta["config"])
     if table and texts and text_steps:
         alone = replace(options, out=out / TEXT, steps=text_steps, batch=TEXT_ONLY_BATCH)
         first = text_stage(train_rows(everything), table, texts, config, alone)
@@ -161,69 +152,6 @@ def export_onnx(weights: Path, out: Path | None) -> None:
 
 
 command.add_command(renamed_command("graphs", export_onnx))
-
-
-@command.command()
-@DATA
-@OUT
-@steps_option(3600)
-@batch_option(128)
-@THREADS
-@DEVICE
-@COMPILED
-@TENSORBOARD
-@click.option(
-    "--start-decoder", type=PATH, cls=RenamedOption, old="--decoder-of",
-    help="Codec weights to start from. The encoder stays frozen, so the denoiser stays valid.",
-)  # fmt: skip
-@click.option(
-    "--sharpness-weight", type=FiniteFloat(0, 1000), default=0.0, show_default=True,
-    cls=RenamedOption, old="--sharp", help="Weight of the loss against soft edges.",
-)  # fmt: skip
-@click.option(
-    "--latents", type=click.Choice(list(LARGE_CODECS)),
-    help="Train a codec for RGBA at 256 pixels with latents of this shape. Default: the codec for "
-    "RGB at 64 pixels.",
-)  # fmt: skip
-@click.option(
-    "--sampled-by", type=PATH, cls=RenamedOption, old="--drawn-by",
-    help="Model folder: train the decoder on latents sampled by its denoiser as well.",
-)  # fmt: skip
-def codec(
-    data: Path,
-    out: Path,
-    steps: int,
-    batch: int,
-    threads: int,
-    device: str | None,
-    compiled: bool,
-    tensorboard: bool,
-    start_decoder: Path | None,
-    sharpness_weight: float,
-    latents: str | None,
-    sampled_by: Path | None,
-) -> None:
-    """Train the codec, an autoencoder from pixels to latents; writes OUT/codec.safetensors."""
-    from undiffuse.config import STAGE_PRESETS
-    from undiffuse.training.decoder_finetune import COUNT, sample_latents
-    from undiffuse.training.distributed import start
-    from undiffuse.training.stages import StageOptions, codec_stage, train_rows
-
-    chosen = start(device)
-    config = LARGE_CODECS[latents] if latents else STAGE_PRESETS["codec"]["codec"]
-    everything = read_pictures(data)
-    found, wanted = everything.pictures.shape[1:], config.picture_shape
-    if found != wanted:
-        raise UserError(f"{data} has pictures of shape {found}, and the codec needs {wanted}: "
-                        f"`undiffuse data prepare --size {wanted[1]} --alpha` makes them for "
-                        "--latents")  # fmt: skip
-    sampled = None
-    if sampled_by:
-        pictures, cache = train_rows(everything), out.parent / "cache"
-        sampled = sample_latents(pictures, sampled_by, cache, COUNT, say, chosen)
-    options = StageOptions(out, steps, batch, compiled, threads, chosen)
-    stage = codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled)
-    run_stage(stage, tensorboard)
 
 
 @command.command()
@@ -273,16 +201,20 @@ def denoiser(
     start_weights: Path | None,
 ) -> None:
     """Train the denoiser with a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
-    from undiffuse.config import STAGE_PRESETS
+    from undiffuse.config import STAGE_PRESETS, DenoiserConfig, from_dict
     from undiffuse.data.picture_set import PictureSet
     from undiffuse.networks.denoiser import DenoiserNetwork
+    from undiffuse.runtime.weights import read_weights
     from undiffuse.training.distributed import start
     from undiffuse.training.embedder import TextEmbedder
     from undiffuse.training.latent_cache import FrozenModels
     from undiffuse.training.model_io import load_start_weights
     from undiffuse.training.stages import StageOptions, denoiser_stage
 
-    config = replace(STAGE_PRESETS["denoiser"]["denoiser"], target=target)
+    config = STAGE_PRESETS["denoiser"]["denoiser"]
+    if start_weights:
+        config = from_dict(DenoiserConfig, read_weights(start_weights, "denoiser").meta["config"])
+    config = replace(config, target=target)
     chosen = start(device)
     pictures = PictureSet.read(data, lambda record: record["split"] == "train", report_bad_sample)
     frozen = FrozenModels.load(clip_path, codec_path, chosen)

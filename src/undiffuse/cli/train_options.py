@@ -8,10 +8,12 @@ import click
 from undiffuse.cli.deprecated import RenamedOption
 from undiffuse.cli.options import PATH
 from undiffuse.cli.param_types import OUTPUT_FOLDER
+from undiffuse.cli.progress import Watch, train_with_progress
 from undiffuse.cli.train_model import DEVICE_HELP, DEVICES
 
 if TYPE_CHECKING:
     from undiffuse.data.picture_set import PictureSet
+    from undiffuse.training.stages import Stage
 
 DATA = click.option("--data", type=PATH, required=True, help="Folder of tar shards.")
 OUT = click.option(
@@ -19,7 +21,7 @@ OUT = click.option(
 )
 START = click.option(
     "--start-weights", type=PATH, cls=RenamedOption, old="--start",
-    help="Weight file to start from when OUT has no checkpoint.",
+    help="Weight file to start from when OUT has no checkpoint; its configuration is used.",
 )  # fmt: skip
 DEVICE = click.option("--device", type=click.Choice(DEVICES), help=DEVICE_HELP)
 COMPILED = click.option(
@@ -60,3 +62,16 @@ def read_pictures(data: Path) -> "PictureSet":
     if is_prepared(data):
         return open_prepared(data)
     return PictureSet.read(data, on_bad=report_bad_sample)
+
+
+def run_stage(stage: "Stage", tensorboard: bool = False) -> None:
+    """Train to the end with progress, export the weights and print their hash."""
+    if stage.note:
+        say(stage.note)
+    train_with_progress(
+        stage.run, stage.validate, stage.validate_minutes, stage.chance, stage.flops,
+        Watch(stage.run.folder.name, tensorboard=tensorboard),
+    )  # fmt: skip
+    digest = stage.export()
+    if digest:  # of several processes, the main one prints
+        click.echo(digest)

@@ -34,7 +34,8 @@ class Codec(nn.Module):
         super().__init__()
         self.config = config
         widths, pixels = config.widths, config.image_channels * config.patch**2
-        down: list[nn.Module] = [nn.Conv2d(pixels, widths[0], 3, padding=1), nn.SiLU()]
+        seen = config.encoder_picture[1] * config.patch**2
+        down: list[nn.Module] = [nn.Conv2d(seen, widths[0], 3, padding=1), nn.SiLU()]
         for into, out in pairwise(widths):
             down += [Downsample(into, out), ResBlock(out)]
         down += [Downsample(widths[-1], config.channels)]
@@ -62,6 +63,8 @@ class Codec(nn.Module):
         reduced = pixels.shape[-1] // (self.config.input_size or pixels.shape[-1])
         if reduced > 1:
             pixels = F.avg_pool2d(pixels, reduced)
+        if pixels.shape[1] != self.config.encoder_picture[1]:  # premultiplied RGBA on white
+            pixels = pixels[:, :3] - pixels[:, 3:] + 1.0
         z = self.encoder(F.pixel_unshuffle(pixels, self.config.patch)).float()
         return z * torch.rsqrt(z.square().mean(1, keepdim=True) + NORM_EPS)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from undiffuse.config import IMPLIED
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
 
@@ -26,7 +27,9 @@ HALF, INT8, SCALE = np.dtype(np.float16), np.dtype(np.int8), np.dtype(np.float32
 SCALES = "/scale"  # the scales of "x.weight" are "x.weight/scale"
 INT8_LIMIT = 127
 MIN_INT8_SIZE = 4096  # a smaller tensor stays float16
-DECODER_SETTINGS = {"flat", "decoder_widths"}  # settings of a codec that do not change its latents
+# Settings of a codec that do not change its latents, and those whose value the encoder may replace.
+DECODER_SETTINGS = {"flat", "decoder_widths"}
+ENCODER_SETTINGS = {"input_size": "image_size", "input_channels": "image_channels"}
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,19 @@ def read_weights(path: Path, kind: str, part: str = "") -> Weights:
         if name.startswith(part) and not name.endswith(SCALES)
     }
     encoder = {name: tensor for name, tensor in stored.items() if name.startswith("encoder.")}
-    settings = {k: v for k, v in meta["config"].items() if k not in DECODER_SETTINGS}
-    encoder_hash = hash_tensors(encoder, json.dumps(settings, sort_keys=True))
-    return Weights(tensors, meta, hash_tensors(stored, text), encoder_hash)
+    settings = json.dumps(_encoder_settings(meta["config"]), sort_keys=True)
+    return Weights(tensors, meta, hash_tensors(stored, text), hash_tensors(encoder, settings))
+
+
+def _encoder_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Those settings of a codec on which its latents depend: equal for codecs that differ in their
+    decoders only.
+    """
+    settings = {name: value for name, value in config.items() if name not in DECODER_SETTINGS}
+    for own, other in ENCODER_SETTINGS.items():
+        if value := settings.pop(own, 0):
+            settings[other] = value
+    return {name: value for name, value in settings.items() if IMPLIED.get(name) != value}
 
 
 def _known_types(stored: dict[str, np.ndarray]) -> bool:

@@ -190,8 +190,12 @@ def _deduplicate_constants(model: ModelProto) -> None:
 
 
 def _external_initializer(name: str, shape: tuple[int, ...]) -> TensorProto:
-    """A float32 initializer declared as external data; the runtime replaces its location."""
+    """A float32 initializer declared as external data.
+
+    The runtime hands the weight over by its name; onnxruntime-web does by its location, which is
+    therefore the name too.
+    """
     tensor = TensorProto(name=name, dims=shape, data_type=TensorProto.FLOAT)
     tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="weights-are-handed-over")
+    tensor.external_data.add(key="location", value=name)
     return tensor
