@@ -179,15 +179,12 @@ def test_a_finetuned_decoder_keeps_the_encoder(trained: Path, tmp_path: Path) ->
     assert read_weights(other, "codec").encoder != before.encoder
 
 
-def test_a_decoder_is_finetuned_on_sampled_latents(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decoder_is_finetuned_on_sampled_latents(trained: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     for kind in ("clip", "codec", "denoiser"):
         shutil.copy(trained / kind / f"{kind}.safetensors", model)
-    monkeypatch.setattr("undiffuse.training.decoder_finetune.COUNT", 8)
-    common = ("--data", FOLDER, "--steps", "2", "--batch", "16", *EAGER)
+    common = ("--sampled-count", "8", "--data", FOLDER, "--steps", "2", "--batch", "16", *EAGER)
     start = ("--start-decoder", model / "codec.safetensors")
     result = run("codec", *common, *start, "--sampled-by", model, "-o", tmp_path / "decoder")
     assert "sampling the latents of 8 pictures" in result.output

@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from undiffuse.evaluation.protocols import Pictures
+    from undiffuse.imaging.png import Pixels
     from undiffuse.pipeline import Picture, TextToImage
 
 BATCH = 16  # prompts per call of the model
+
+
+def for_judge(pixels: "Pixels") -> "Pixels":
+    """Bytes (3, H, W) on white, reduced to the size that judges and data sets have."""
+    from undiffuse.config import IMAGE_SIZE
+    from undiffuse.imaging.output import Output
+
+    output = Output(IMAGE_SIZE if len(pixels) > IMAGE_SIZE else None, "white")
+    return output.render(pixels).transpose(2, 0, 1)
 
 
 class ModelGenerator:
@@ -27,9 +37,9 @@ class ModelGenerator:
         return np.stack([pictures[row] for row in range(len(prompts))])
 
     def draw(self, prompts: Sequence[str], seed: int, **options: Any) -> "Pictures":
-        """`(B, 3, H, W)`, one picture per prompt. `options`: of `TextToImage.generate`.
+        """`(B, 3, H, W)` as `for_judge`, one picture per prompt.
 
-        A longer call shows its progress on stderr.
+        `options`: of `TextToImage.generate`. A longer call shows its progress on stderr.
         """
         import numpy as np
 
@@ -40,7 +50,7 @@ class ModelGenerator:
             for start in range(0, len(prompts), BATCH):
                 drawn += self.model.generate(prompts[start : start + BATCH], seed=seed, **options)
                 progress.update(len(drawn) - progress.done)
-        return np.stack([picture.pixels.transpose(2, 0, 1) for picture in drawn])
+        return np.stack([for_judge(picture.pixels) for picture in drawn])
 
     def interpolate(self, one: str, other: str, count: int) -> list[str]:
         """`count` prompts from one to the other, as `undiffuse between` uses them."""
@@ -50,9 +60,9 @@ class ModelGenerator:
         return interpolate_prompts(one, other, Space(self.model.clip).encode_term, count)
 
     def reconstruct(self, pictures: "Pictures") -> "Pictures":
-        """Pictures `(B, 3, H, W)`, encoded and decoded by the model's codec."""
+        """Pictures `(B, 3, H, W)`, encoded and decoded by the model's codec; as `for_judge`."""
         import numpy as np
 
         parts = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)]
         decoded = [self.model.decode(self.model.codec.encode(part)) for part in parts]
-        return np.concatenate(decoded).transpose(0, 3, 1, 2)
+        return np.stack([for_judge(picture) for part in decoded for picture in part])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from undiffuse.cli.options import MODEL, THREADS
+from undiffuse.cli.options import MODEL, OVERWRITE, PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FOLDER
 
 
@@ -24,17 +24,38 @@ from undiffuse.cli.param_types import OUTPUT_FOLDER
     default="undiffuse-studio",
     help="Where pictures are kept; made if it is missing.",
 )
+@click.option(
+    "--export",
+    "site",
+    type=OUTPUT_FOLDER,
+    help="Write a static site that draws in the browser itself to this folder, and end.",
+)
+@click.option(
+    "--packages",
+    type=PATH,
+    help="Folder with the tarball of onnxruntime-web, for --export. Default: fetch it with npm.",
+)
+@OVERWRITE
 @MODEL
 @THREADS
 def command(
-    host: str, port: int, no_open: bool, token: str | None, folder: Path, model: Path | None,
-    threads: int,
+    host: str, port: int, no_open: bool, token: str | None, folder: Path, site: Path | None,
+    packages: Path | None, overwrite: bool, model: Path | None, threads: int,
 ) -> None:  # fmt: skip
     """Draw in the browser: a page and an HTTP API, served until Ctrl-C.
 
     The API is described on the page's own /api, and takes requests of OpenAI's clients:
     POST /v1/images/generations.
+
+    With --export, nothing is served. The folder that is written needs no more than a web server
+    for files. An earlier site in it is replaced with --overwrite.
     """
+    if site is not None:
+        from undiffuse.studio.export import export_site
+
+        size = export_site(site, model, packages, overwrite=overwrite, threads=threads)
+        click.echo(f"{site}: {size / 1e6:.1f} MB")
+        return
     from undiffuse.studio.server import serve
 
     serve(

@@ -54,6 +54,10 @@ from undiffuse.errors import UserError
     "--sampled-by", type=PATH, cls=RenamedOption, old="--drawn-by",
     help="Model folder: train the decoder on latents sampled by its denoiser as well.",
 )  # fmt: skip
+@click.option(
+    "--sampled-count", type=click.IntRange(8, 10**7), default=24576, show_default=True,
+    help="Latents to sample.",
+)  # fmt: skip
 def command(
     data: Path,
     out: Path,
@@ -68,11 +72,12 @@ def command(
     sharpness_weight: float,
     latents: str | None,
     sampled_by: Path | None,
+    sampled_count: int,
 ) -> None:
     """Train the codec, an autoencoder from pixels to latents; writes OUT/codec.safetensors."""
     from undiffuse.config import STAGE_PRESETS, CodecConfig, from_dict, with_large_decoder
     from undiffuse.runtime.weights import read_weights
-    from undiffuse.training.decoder_finetune import COUNT, sample_latents
+    from undiffuse.training.decoder_finetune import sample_latents
     from undiffuse.training.distributed import start
     from undiffuse.training.stages import StageOptions, codec_stage, train_rows
 
@@ -95,7 +100,7 @@ def command(
     sampled = None
     if sampled_by:
         pictures, cache = train_rows(everything), out.parent / "cache"
-        sampled = sample_latents(pictures, sampled_by, cache, COUNT, say, chosen)
+        sampled = sample_latents(pictures, sampled_by, cache, sampled_count, say, chosen)
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     stage = codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled)
     run_stage(stage, tensorboard)

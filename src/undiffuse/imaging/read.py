@@ -24,27 +24,28 @@ MAX_FILE = 64 << 20  # bytes
 MAX_PIXELS = 64 << 20  # a few bytes can ask for gigabytes
 
 
-def read_image(path: Path, side: int = IMAGE_SIZE) -> Pixels:
+def read_image(path: Path, side: int = IMAGE_SIZE, channels: int = 3) -> Pixels:
     """The first frame as bytes (side, side, 3): upright, fitted into the square, white around it.
 
-    UserError for a file that can't be read, is broken, or is larger than `MAX_PIXELS`.
+    With 4 `channels`, its transparency is kept, and it is transparent around it. UserError for a
+    file that can't be read, is broken, or is larger than `MAX_PIXELS`.
     """
     from PIL import Image, ImageOps
 
-    image = open_image(path, draft=2 * side)
+    image = open_image(path, draft=2 * side, alpha=channels == 4)
     small = ImageOps.contain(image, (side, side), Image.Resampling.LANCZOS)
-    square = Image.new("RGB", (side, side), "white")
+    square = Image.new(image.mode, (side, side), (255, 255, 255, 0)[:channels])
     square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
     return np.array(square)
 
 
-def open_image(path: Path, draft: int = 0) -> "Image.Image":
-    """The first frame in its own size: upright, in RGB on white.
+def open_image(path: Path, draft: int = 0, alpha: bool = False) -> "Image.Image":
+    """The first frame in its own size: upright, in RGB on white, or with `alpha` in RGBA.
 
     `draft`: a JPEG may be decoded smaller, down to this many pixels a side; 0 decodes all of it.
     UserError as `read_image`.
     """
-    return decode_image(read_bytes(path, MAX_FILE), path, draft)
+    return decode_image(read_bytes(path, MAX_FILE), path, draft, alpha=alpha)
 
 
 def decode_image(
@@ -54,6 +55,7 @@ def decode_image(
     *,
     most: int = MAX_PIXELS,
     formats: Collection[str] = frozenset(FORMATS.values()),
+    alpha: bool = False,
 ) -> "Image.Image":
     """The first frame of an image file's bytes, as `open_image` reads it.
 
@@ -67,7 +69,8 @@ def decode_image(
                 raise UserError(f"{path} is too large: {image.width}x{image.height} pixels")
             if draft:
                 image.draft("RGB", (draft, draft))
-            return _on_white(to_8_bits(ImageOps.exif_transpose(image)))
+            upright = to_8_bits(ImageOps.exif_transpose(image))
+            return upright.convert("RGBA") if alpha else _on_white(upright)
     except UserError:
         raise
     except UnidentifiedImageError as error:  # its own message names the BytesIO object

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from undiffuse.config import IMAGE_SIZE
 from undiffuse.diffusion.arrays import Array, Denoiser, check_range
 from undiffuse.errors import UserError
-from undiffuse.imaging.png import Pixels
+from undiffuse.imaging.png import Pixels, on_white
 from undiffuse.imaging.read import read_image
 from undiffuse.pipeline.options import DrawOptions
 from undiffuse.runtime.networks import CodecRuntime, Floats
@@ -23,7 +22,7 @@ STRENGTH = 0.7  # without a mask; 1 with one
 class InitImage:
     """An image to start from instead of pure noise.
 
-    pixels    bytes (H, W, 3), in the size that the model draws.
+    pixels    bytes (H, W, C) with straight alpha, in the size and channels that the model draws.
     strength  in (0, 1]: the noise level to start at.
     mask      (H, W), true where to draw; None draws everywhere.
     """
@@ -34,8 +33,14 @@ class InitImage:
 
     @cached_property
     def normalized(self) -> Floats:
-        """The image as float32 (1, 3, H, W) in [-1, 1]."""
-        return self.pixels.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+        """The image as float32 (1, C, H, W) in [-1, 1], premultiplied by its alpha."""
+        pixels = self.pixels.astype(np.float32) / np.float32(255)
+        pixels[..., :3] *= pixels[..., 3:] if self.has_alpha else np.float32(1)
+        return pixels.transpose(2, 0, 1)[None] * np.float32(2) - np.float32(1)
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.pixels.shape[-1] == 4
 
     def keep_unmasked(self, denoiser: Denoiser, codec: CodecRuntime) -> Denoiser:
         """A denoiser whose x0 shows this image outside the mask."""
@@ -45,27 +50,26 @@ class InitImage:
 
         def inpainting(x_t: Array, t: float, cond: Array) -> Array:
             pixels = codec.decode(denoiser(x_t, t, cond)).clip(-1.0, 1.0)
-            return codec.encode(np.where(mask, pixels, with_alpha(self.normalized, pixels, 1)))
+            return codec.encode(np.where(mask, pixels, self.normalized))
 
         return inpainting
 
     def paste_unmasked(self, pixels: Pixels) -> Pixels:
-        """Drawn bytes (B, H, W, C), with this image's own bytes outside the mask."""
+        """Drawn bytes (B, H, W, C), with this image's own bytes outside the mask. What is drawn
+        into an opaque image is opaque too: on white.
+        """
         if self.mask is None:
             return pixels
-        return np.where(self.mask[..., None], pixels, with_alpha(self.pixels[None], pixels, -1))
+        if self.has_alpha and self.pixels[..., 3].min() == 255:
+            pixels = np.concatenate([on_white(pixels), np.full_like(pixels[..., 3:], 255)], -1)
+        return np.where(self.mask[..., None], pixels, self.pixels)
 
 
-def with_alpha(rgb: NDArray[Any], like: NDArray[Any], axis: int) -> NDArray[Any]:
-    """`rgb`, with an opaque alpha channel along `axis` if `like` has four channels there."""
-    if like.shape[axis] == 3:
-        return rgb
-    opaque = np.full_like(rgb.take([0], axis), 255 if rgb.dtype == np.uint8 else 1)
-    return np.concatenate([rgb, opaque], axis)
-
-
-def read_init_image(options: DrawOptions, size: int = IMAGE_SIZE) -> InitImage | None:
-    """The initial image that the options name, or None. White in the mask is drawn, black is kept.
+def read_init_image(
+    options: DrawOptions, size: int = IMAGE_SIZE, channels: int = 3
+) -> InitImage | None:
+    """The initial image that the options name, or None; `size` and `channels` are what the model
+    draws. White in the mask is drawn, black is kept.
 
     UserError for a file that can't be read, a strength outside (0, 1], a mask of one color, or a
     mask or strength without an image.
@@ -84,4 +88,4 @@ def read_init_image(options: DrawOptions, size: int = IMAGE_SIZE) -> InitImage |
         drawn = read_image(Path(mask), size).mean(-1) > 127
         if drawn.all() or not drawn.any():
             raise UserError(f"mask {mask} has one color: give white to draw and black to keep")
-    return InitImage(read_image(Path(start), size), strength, drawn)
+    return InitImage(read_image(Path(start), size, channels), strength, drawn)

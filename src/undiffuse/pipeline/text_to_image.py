@@ -138,7 +138,8 @@ class TextToImage:
         )  # fmt: skip
         prompts = [parse(text, style_requested=requested, like=like) for text in texts]
         negative = parse(options.get("negative") or "")
-        init_image = read_init_image(options, self.codec.config.image_size)
+        codec = self.codec.config
+        init_image = read_init_image(options, codec.image_size, codec.image_channels)
         inputs = self._model_record() | options_record(options, prompts, negative)
         # One row for each picture, prompt by prompt.
         rows = [one.subtract(negative) for one in prompts for _ in range(n)]

@@ -138,10 +138,14 @@ class CodecRuntime:
         return self._half("codec_encode", _read_part(self._folder, "codec", "encoder.", self.hash))
 
     def encode(self, pixels: NDArray[Any]) -> Floats:
-        """Latents (B, C, S, S) of images as `ClipEncoder.encode_image` accepts them."""
-        return self._encode(
-            pixels=to_pixels(pixels, self.config.image_size, self.config.image_channels)
-        )
+        """Latents (B, C, S, S) of images: bytes (B, 3 or C, H, W), or floats of the codec's size in
+        [-1, 1], premultiplied by alpha.
+        """
+        size, shape = self.config.image_size, np.shape(pixels)
+        if len(shape) == 4 and shape[2:] == (self.config.encoder_picture[0],) * 2:
+            times = size // shape[2]  # exact, because the encoder averages over these pixels
+            pixels = pixels.repeat(times, axis=2).repeat(times, axis=3)
+        return self._encode(pixels=to_pixels(pixels, size, self.config.image_channels))
 
     def decode(self, latents: Floats) -> Floats:
         """Pixels (B, 3, 64, 64), approximately in [-1, 1], of latents (B, C, S, S)."""
@@ -169,8 +173,10 @@ class DenoiserRuntime:
         self.schedule = lookup(SCHEDULES, self.config.schedule, "schedule")
         lookup(TARGETS, self.config.target, "target")
         self._session = Session(folder, "denoiser", weights, threads)
-        chain = weights.meta.get("chain", 0)
-        self._denoiser = as_denoiser(self.config.target, self.schedule, self._predict, chain=chain)
+        self.chain: int = weights.meta.get("chain", 0)  # of a network that predicts 'previous'
+        self._denoiser = as_denoiser(
+            self.config.target, self.schedule, self._predict, chain=self.chain
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
