@@ -16,9 +16,10 @@ from PIL import Image, ImageDraw
 from tests.training import tiny
 from undiffuse import load
 from undiffuse.cli.train import command as train_command
+from undiffuse.config import STYLES
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import read_weights
-from undiffuse.training import loop, plan, stage_builder, train_model
+from undiffuse.training import loop, plan, prior_pictures, stage_builder, train_model
 
 STEPS = [f"--steps={stage}=2" for stage in ("clip", "codec", "denoiser", "decoder")]
 FILES = ("clip.safetensors", "codec.safetensors", "denoiser.safetensors")
@@ -102,7 +103,10 @@ def test_a_run_stopped_in_every_stage_ends_with_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_lora_fine_tuning_starts_from_the_shipped_weights(pictures: Path, tmp_path: Path) -> None:
+def test_lora_fine_tuning_starts_from_the_shipped_weights(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prior_pictures, "COUNT", 6)
     result = train(
         pictures, "-o", tmp_path / "model", "--lora", "--steps=denoiser=1", "--steps=decoder=1"
     )
@@ -110,7 +114,8 @@ def test_lora_fine_tuning_starts_from_the_shipped_weights(pictures: Path, tmp_pa
     shipped = read_weights(stage_builder.SHIPPED_WEIGHTS / FILES[2], "denoiser")
     tuned = read_weights(tmp_path / "model" / FILES[2], "denoiser")
     assert tuned.tensors.keys() == shipped.tensors.keys()
-    assert tuned.meta["styles"] == ["shapes"]
+    assert tuned.meta["styles"] == sorted(["shapes", *STYLES])
+    assert tuned.meta["style"] == "shapes"
     assert load(tmp_path / "model", threads=1).generate("a red circle", steps=2)
 
 

@@ -217,10 +217,10 @@ def sweep(options: JudgeOptions, names: int) -> None:
 @click.option("-o", "--out", type=OUTPUT_FILE, required=True, help="PNG file to write.")
 def sheet(model: Path | None, seed: int, threads: int, out: Path) -> None:
     """Draw the 100 fixed prompts on one sheet."""
-    from undiffuse.evaluation.contact_sheet import prompt_sheet
+    from undiffuse.evaluation.contact_sheet import TILE, prompt_sheet
     from undiffuse.pipeline import load
 
-    _write_png(out, prompt_sheet(ModelGenerator(load(model, threads)), seed))
+    _write_png(out, prompt_sheet(ModelGenerator(load(model, threads), TILE), seed))
     click.echo(out)
 
 

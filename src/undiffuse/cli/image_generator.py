@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from undiffuse.config import IMAGE_SIZE
+
 if TYPE_CHECKING:
     from undiffuse.evaluation.protocols import Pictures
     from undiffuse.imaging.png import Pixels
@@ -11,20 +13,23 @@ if TYPE_CHECKING:
 BATCH = 16  # prompts per call of the model
 
 
-def for_judge(pixels: "Pixels") -> "Pixels":
-    """Bytes (3, H, W) on white, reduced to the size that judges and data sets have."""
-    from undiffuse.config import IMAGE_SIZE
+def on_white_at(pixels: "Pixels", side: int) -> "Pixels":
+    """Bytes (3, H, W) on white; larger pictures are reduced to `side`."""
     from undiffuse.imaging.output import Output
 
-    output = Output(IMAGE_SIZE if len(pixels) > IMAGE_SIZE else None, "white")
+    output = Output(side if len(pixels) > side else None, "white")
     return output.render(pixels).transpose(2, 0, 1)
 
 
 class ModelGenerator:
-    """An `ImageGenerator` that draws as the command line does: index 0 of each prompt."""
+    """An `ImageGenerator` that draws as the command line does: index 0 of each prompt.
 
-    def __init__(self, model: "TextToImage") -> None:
-        self.model = model
+    Pictures are on white, and at most `side` pixels high and wide: by default, as judges and data
+    sets have them.
+    """
+
+    def __init__(self, model: "TextToImage", side: int = IMAGE_SIZE) -> None:
+        self.model, self.side = model, side
 
     def __call__(self, prompts: Sequence[str], styles: Sequence[str], seed: int) -> "Pictures":
         import numpy as np
@@ -37,7 +42,7 @@ class ModelGenerator:
         return np.stack([pictures[row] for row in range(len(prompts))])
 
     def draw(self, prompts: Sequence[str], seed: int, **options: Any) -> "Pictures":
-        """`(B, 3, H, W)` as `for_judge`, one picture per prompt.
+        """`(B, 3, H, W)`, one picture per prompt.
 
         `options`: of `TextToImage.generate`. A longer call shows its progress on stderr.
         """
@@ -50,7 +55,7 @@ class ModelGenerator:
             for start in range(0, len(prompts), BATCH):
                 drawn += self.model.generate(prompts[start : start + BATCH], seed=seed, **options)
                 progress.update(len(drawn) - progress.done)
-        return np.stack([for_judge(picture.pixels) for picture in drawn])
+        return np.stack([on_white_at(picture.pixels, self.side) for picture in drawn])
 
     def interpolate(self, one: str, other: str, count: int) -> list[str]:
         """`count` prompts from one to the other, as `undiffuse between` uses them."""
@@ -60,9 +65,9 @@ class ModelGenerator:
         return interpolate_prompts(one, other, Space(self.model.clip).encode_term, count)
 
     def reconstruct(self, pictures: "Pictures") -> "Pictures":
-        """Pictures `(B, 3, H, W)`, encoded and decoded by the model's codec; as `for_judge`."""
+        """Pictures `(B, 3, H, W)`, encoded and decoded by the model's codec."""
         import numpy as np
 
         parts = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)]
         decoded = [self.model.decode(self.model.codec.encode(part)) for part in parts]
-        return np.stack([for_judge(picture) for part in decoded for picture in part])
+        return np.stack([on_white_at(picture, self.side) for part in decoded for picture in part])

@@ -10,7 +10,7 @@ from undiffuse.evaluation.dataset import read_table
 from undiffuse.evaluation.protocols import ImageGenerator, Pictures
 from undiffuse.imaging.png import Pixels
 
-SCALE, GAP, LINES, LINE_HEIGHT, LETTER_WIDTH = 2, 8, 2, 12, 6  # LINES: of a label; others: pixels
+TILE, GAP, LINES, LINE_HEIGHT, LETTER_WIDTH = 128, 8, 2, 12, 6  # LINES: of a label; others: pixels
 
 
 def read_prompts() -> list[tuple[str, str]]:
@@ -19,8 +19,8 @@ def read_prompts() -> list[tuple[str, str]]:
 
 
 def contact_sheet(pictures: Pictures, labels: Sequence[str], columns: int = 10) -> Pixels:
-    """`(B, 3, H, W)` in rows of `columns`, enlarged `SCALE` times, with labels."""
-    side = pictures.shape[-1] * SCALE
+    """`(B, 3, H, W)` in rows of `columns`, with labels; small ones are enlarged to about `TILE`."""
+    side = pictures.shape[-1] * max(1, TILE // pictures.shape[-1])
     wide, high = side + GAP, side + GAP + LINES * LINE_HEIGHT
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * wide + GAP, rows * high + GAP), (235, 235, 235))

@@ -30,9 +30,7 @@ from undiffuse.pipeline.record import negative_record, options_record, settings_
 from undiffuse.pretrained.encoder import PretrainedClip
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
-from undiffuse.runtime.session import PRETRAINED, weight_file
-
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
+from undiffuse.runtime.session import PRETRAINED, SHIPPED_WEIGHTS, weight_file
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from undiffuse.diffusion.arrays import check_int
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import Weights
 
+SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
 PRETRAINED = "clip"  # folder of a model that holds the pretrained CLIP it was trained with
 MAX_ROWS = 32  # of one run: more rows need more memory and are no faster
 

@@ -8,10 +8,13 @@ from typing import Literal
 
 import torch
 
+from undiffuse.config import CodecConfig, from_dict
 from undiffuse.data.sources import open_source
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import read_text
 from undiffuse.pretrained.files import find_clip
+from undiffuse.runtime.session import SHIPPED_WEIGHTS, weight_file
+from undiffuse.runtime.weights import read_weights
 from undiffuse.training.devices import CPU
 from undiffuse.training.distributed import count
 from undiffuse.training.embedder import is_pretrained
@@ -27,7 +30,9 @@ from undiffuse.training.plan import (
 from undiffuse.training.throughput import peak_flops
 
 STEPS = {"clip": 2300, "codec": 3600, "denoiser": 12000, "decoder": 1200}  # without a time limit
-DECODER_SECONDS = 60.0  # below this, fine-tuning the decoder is skipped
+# Below this, fine-tuning the decoder is skipped: two cores could not sample enough latents.
+DECODER_SECONDS = 360.0
+LATE_SECONDS = 60.0  # and below this, when its turn comes
 PEAK_SHARE = 0.5  # of the measured peak, which training is assumed to reach
 MAX_PROMPTS, MAX_PROMPT = 64, 1000  # lines of --prompts, and characters of one
 Say = Callable[[str], None]
@@ -80,7 +85,8 @@ def make_plan(options: TrainOptions, say: Say) -> Plan:
                             "starts, are of preset small; add --from-scratch")  # fmt: skip
         preset, shares = "small", FINETUNE_SHARES
     style = Path(options.data.rstrip("/")).stem if options.style is None else options.style
-    settings = {"data": options.data, "style": style, "channels": options.channels}
+    channels = options.channels if mode == "scratch" else shipped_codec().image_channels
+    settings = {"data": options.data, "style": style, "channels": channels}
     plan = Plan(mode, preset, dict(shares), options.minutes, settings=settings, notes=notes)
     if options.prompts:
         plan.settings["prompts"] = read_prompts(options.prompts)
@@ -88,12 +94,18 @@ def make_plan(options: TrainOptions, say: Say) -> Plan:
     plan.weights = {n: share * asked.get(n, STEPS[n]) / STEPS[n] for n, share in shares.items()}
     if options.minutes is not None:
         _drop_short_decoder(plan, options.minutes)
-    size = PRESETS[preset].codec.image_size
+    size = PRESETS[preset].codec.image_size if mode == "scratch" else shipped_codec().image_size
     notes.setdefault("mode", f"{mode}: as asked")
     notes.setdefault("preset", f"preset {preset}, {size}x{size} pixels")
     for note in notes.values():
         say(note)
     return plan
+
+
+def shipped_codec() -> CodecConfig:
+    """The configuration of the codec in the package, which fine-tuning keeps."""
+    meta = read_weights(weight_file(SHIPPED_WEIGHTS, "codec"), "codec").meta
+    return from_dict(CodecConfig, meta["config"])
 
 
 def _choose_mode(options: TrainOptions, notes: dict[str, str]) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from undiffuse.config import from_dict
+from undiffuse.config import STYLES, from_dict
 from undiffuse.data.picture_set import PictureSet
+from undiffuse.runtime.session import SHIPPED_WEIGHTS
 from undiffuse.runtime.weights import read_weights
 from undiffuse.training.clip import COMPOSITE_SHARE
 from undiffuse.training.decoder_finetune import sample_latents
@@ -17,6 +18,7 @@ from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.model_io import MODEL_CLASSES
 from undiffuse.training.new_plan import Say, TrainOptions
 from undiffuse.training.plan import PRESETS, Plan
+from undiffuse.training.prior_pictures import with_prior
 from undiffuse.training.stages import (
     Stage,
     StageOptions,
@@ -28,7 +30,6 @@ from undiffuse.training.stages import (
 )
 from undiffuse.training.time_limit import TimeLimit
 
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
 FINETUNE_RATE, SCRATCH_RATE = 3e-4, 1e-3
 TEXT_TOKENS = 16  # that a denoiser reads which is trained from scratch
 SAMPLING_SHARE = 0.25  # of the decoder's time, at most
@@ -105,6 +106,11 @@ class StageBuilder:
         style, scratch = plan.settings["style"], plan.mode == "scratch"
         records = self.pictures.records
         styles = sorted({r["family"] for r in records if r["family"]} | {style} - {""})
+        if not scratch:
+            trained = with_prior(
+                trained, SHIPPED_WEIGHTS, frozen, out / "cache", self.follow, plan.minutes
+            )
+            styles = sorted({*styles, *STYLES})
         return denoiser_stage(
             trained, frozen, frozen.cache(trained, out / "cache", self.say, self.follow),
             self.config("denoiser"), stage,

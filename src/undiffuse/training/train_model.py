@@ -14,6 +14,7 @@ from pathlib import Path
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.prepared import prepare
 from undiffuse.data.sources import open_source
+from undiffuse.runtime.session import SHIPPED_WEIGHTS
 from undiffuse.training.batch_size import choose_batch
 from undiffuse.training.distributed import from_main, is_main, main_first
 from undiffuse.training.embedder import (
@@ -23,7 +24,7 @@ from undiffuse.training.embedder import (
 )
 from undiffuse.training.model_io import MODEL_CLASSES
 from undiffuse.training.new_plan import (
-    DECODER_SECONDS,
+    LATE_SECONDS,
     STEPS,
     Say,
     TrainOptions,
@@ -35,7 +36,6 @@ from undiffuse.training.plan import Plan
 from undiffuse.training.report import write_report
 from undiffuse.training.stage_builder import (
     MIN_SAMPLED,
-    SHIPPED_WEIGHTS,
     Follow,
     StageBuilder,
     network_config,
@@ -105,7 +105,7 @@ def train_model(
     say(f"{len(pictures.records)} images, {len(train_rows(pictures).records)} to train on")
     _export_graphs(plan, options)
     for name in list(plan.shares):
-        late = from_main(lambda: plan.time_left() < DECODER_SECONDS)
+        late = from_main(lambda: plan.time_left() < LATE_SECONDS)
         if name == "decoder" and name not in plan.steps and late:
             plan.drop(name, "no decoder fine-tuning: no time was left")
             say(plan.notes[name])
