@@ -133,7 +133,7 @@ def test_a_short_run_leaves_the_decoder_out_and_says_why(tmp_path: Path) -> None
     plan = make_plan(options(tmp_path, minutes=3.0), said.append)
     assert list(plan.shares) == ["denoiser"]
     assert "no decoder fine-tuning: it needs 360 s, and its share of 3 minutes is 27 s" in said
-    assert list(make_plan(options(tmp_path, minutes=20.0), said.append).shares) == [
+    assert list(make_plan(options(tmp_path, minutes=60.0), said.append).shares) == [
         "denoiser", "decoder",
     ]  # fmt: skip
 
