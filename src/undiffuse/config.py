@@ -126,13 +126,11 @@ def large_codec(channels: int, side: int) -> CodecConfig:
 
 
 def with_large_decoder(codec: CodecConfig) -> CodecConfig:
-    """The same encoder with a decoder to RGBA at 4 times the size, into which the decoder of
-    `codec` grows: its layers are the coarser ones.
-    """
+    """The same codec with further layers behind its decoder, to RGBA at 4 times the size."""
     return replace(
         codec, flat=0.0, image_size=4 * codec.image_size, image_channels=4,
         input_size=codec.image_size, input_channels=codec.image_channels,
-        decoder_widths=(56, *codec.widths, codec.widths[-1]),
+        decoder_widths=(56,),
     )  # fmt: skip
 
 

@@ -140,13 +140,19 @@ def test_an_enlarged_codec_has_the_latents_of_the_one_it_grew_from(tmp_path: Pat
     assert grown.encoder == read_weights(path, "codec").encoder
 
 
-def test_a_grown_decoder_begins_with_the_layers_of_its_source() -> None:
-    from undiffuse.training.model_io import grow_decoder
+def test_a_grown_decoder_begins_with_an_opaque_enlarged_picture(tmp_path: Path) -> None:
+    from undiffuse.training.model_io import load_module, load_start_decoder
 
-    source, target = Codec(CODEC), Codec(with_large_decoder(CODEC))
-    grow_decoder(source.decoder, target.decoder)
+    write_part(tmp_path, "codec", CODEC)
+    source = load_module(tmp_path / "codec.safetensors", "codec")[0]
+    large = Codec(with_large_decoder(CODEC)).eval()
+    load_start_decoder(tmp_path / "codec.safetensors", large)
     latents = torch.randn(2, CODEC.channels, CODEC.side, CODEC.side)
     with torch.no_grad():
-        coarse = source.decoder[:-2](latents)  # without the output layer
-        grown = target.decoder[:-4](latents)  # without the finest layers
-    torch.testing.assert_close(grown, coarse)
+        small = source.decode_unfiltered(latents)
+        wanted = F.interpolate(small, scale_factor=4.0, mode="bilinear").clamp(-1, 1)
+        decoded = large.decode(latents)
+    torch.testing.assert_close(decoded[:, :3], wanted, atol=1e-5, rtol=0)
+    assert (decoded[:, 3] == 1).all()
+    trained = {name for name, one in large.named_parameters() if one.requires_grad}
+    assert {name.split(".")[1] for name in trained} == {"details"}

@@ -5,6 +5,7 @@ The denoiser works on the latents, which have a twelfth of the values of the pix
 """
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,17 +44,15 @@ class Codec(nn.Module):
         if resampled:
             down += [Resample(config.encoder_side, config.side)]
         self.encoder = nn.Sequential(*down)
-        if config.decoder_widths:
-            self.decoder = _large_decoder(config)
-            return
-        if resampled:
+        if resampled and not config.decoder_widths:
             raise ValueError(f"side {config.side} needs decoder_widths")
-        up: list[nn.Module] = [nn.Conv2d(config.channels, widths[-1], 1)]
-        for into, out in pairwise((widths[-1], *reversed(widths))):
-            up += [Upsample(into, out), ResBlock(out)]
-            up += [ResBlock(out)] if out != widths[0] else []
-        last = nn.Conv2d(widths[0], pixels, 3, padding=1)
-        self.decoder = nn.Sequential(*up, nn.SiLU(), last)
+        self.decoder: Any  # a module
+        if config.input_channels:
+            self.decoder = GrownDecoder(config)
+        elif config.decoder_widths:
+            self.decoder = _large_decoder(config)
+        else:
+            self.decoder = _small_decoder(config, pixels)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """`(B, C, S, S)` in [-1, 1] -> latents; each position has RMS 1 over channels.
@@ -88,7 +87,43 @@ class Codec(nn.Module):
         channels = self.config.image_channels
         coarse, fine = x[:, :channels], x[:, channels:]
         enlarged = F.interpolate(coarse, scale_factor=float(SHUFFLE), mode="bilinear")
-        return limit_by_alpha(enlarged + F.pixel_shuffle(fine, SHUFFLE))
+        pixels = enlarged + F.pixel_shuffle(fine, SHUFFLE)
+        if self.config.input_channels:  # on white -> premultiplied
+            color, alpha = pixels.split([3, 1], 1)
+            pixels = torch.cat([color + alpha - 1.0, alpha], 1)
+        return limit_by_alpha(pixels)
+
+
+class GrownDecoder(nn.Module):
+    """A decoder to RGB on white, and behind its finest layers others for alpha and for the details
+    of 4 times the size. These begin with nothing: an opaque, enlarged picture.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        (fine,), first = config.decoder_widths, config.widths[0]
+        color = config.input_channels
+        self.small = _small_decoder(config, color * config.patch**2)
+        self.patch = config.patch
+        self.details = nn.Sequential(
+            Upsample(first, fine), ResBlock(fine), ResBlock(fine), nn.SiLU(),
+            nn.Conv2d(fine, 1 + (1 + color) * SHUFFLE**2, 3, padding=1),
+        )  # fmt: skip
+        last: Any = self.details[-1]
+        nn.init.zeros_(last.weight)
+        with torch.no_grad():
+            last.bias.copy_(torch.eye(len(last.bias))[0])
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """`(B, 4 + 4 * SHUFFLE^2, H / SHUFFLE, W / SHUFFLE)`: RGB on white and alpha, and details
+        of each.
+        """
+        *coarser, last = self.small
+        features = latents
+        for layer in coarser[:-1]:
+            features = layer(features)
+        color = F.pixel_shuffle(last(coarser[-1](features)), self.patch)
+        return torch.cat([color, self.details(features)], 1)
 
 
 def limit_by_alpha(pixels: Tensor) -> Tensor:
@@ -99,6 +134,17 @@ def limit_by_alpha(pixels: Tensor) -> Tensor:
         return pixels
     color, alpha = pixels.split([3, 1], 1)
     return torch.cat([torch.minimum(color, alpha), alpha], 1)
+
+
+def _small_decoder(config: CodecConfig, pixels: int) -> nn.Sequential:
+    """Latents -> the pixels of each patch; mirrors the encoder."""
+    widths = config.widths
+    up: list[nn.Module] = [nn.Conv2d(config.channels, widths[-1], 1)]
+    for into, out in pairwise((widths[-1], *reversed(widths))):
+        up += [Upsample(into, out), ResBlock(out)]
+        up += [ResBlock(out)] if out != widths[0] else []
+    last = nn.Conv2d(widths[0], pixels, 3, padding=1)
+    return nn.Sequential(*up, nn.SiLU(), last)
 
 
 def _large_decoder(config: CodecConfig) -> nn.Sequential:

@@ -20,7 +20,6 @@ from undiffuse.config import (
 from undiffuse.errors import UserError
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
-from undiffuse.networks.layers import ResBlock
 from undiffuse.networks.lora import merge_lora
 from undiffuse.runtime.session import weight_file
 from undiffuse.runtime.weights import Weights, read_weights, write_weights
@@ -86,37 +85,18 @@ def load_start_weights(
 def load_start_decoder(path: Path, model: Codec) -> str:
     """Copy a codec's weights into `model` and freeze its encoder; returns the file's hash.
 
-    A model with the larger decoder of `with_large_decoder` begins with the layers of the file's
-    decoder. UserError for a file with another configuration.
+    A model of `with_large_decoder` takes the file's decoder as its small one, frozen too. UserError
+    for a file with another configuration.
     """
     source, weights = load_module(path, "codec")
     if to_dict(with_large_decoder(source.config)) == to_dict(model.config):
         model.encoder.load_state_dict(source.encoder.state_dict())
-        grow_decoder(source.decoder, model.decoder)
+        model.decoder.small.load_state_dict(source.decoder.state_dict())
+        model.decoder.small.requires_grad_(False)
     else:
         load_start_weights(path, "codec", model)
     model.encoder.requires_grad_(False)
     return weights.hash
-
-
-@torch.no_grad()
-def grow_decoder(source: nn.Sequential, target: nn.Sequential) -> None:
-    """Copy the layers of `source` to those of `target` that have the same order and shapes.
-
-    Residual blocks in between begin as the identity; all others keep their random weights.
-    """
-    remaining = list(source)
-    for layer in target:
-        if remaining and _shapes(layer) == _shapes(remaining[0]):
-            layer.load_state_dict(remaining.pop(0).state_dict())
-        elif isinstance(layer, ResBlock):
-            for parameter in layer.conv2.parameters():
-                parameter.zero_()
-
-
-def _shapes(layer: nn.Module) -> tuple[Any, ...]:
-    named = layer.named_parameters()
-    return type(layer), tuple((name, parameter.shape) for name, parameter in named)
 
 
 def ema_model(run: Run, length: float = SHORT_EMA) -> Any:
