@@ -16,8 +16,11 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from undiffuse.data import npm
+from undiffuse.explore.space import default_cache_folder
 from undiffuse.pipeline import load
 from undiffuse.studio.app import create_app
+from undiffuse.studio.export import ONNXRUNTIME
 from undiffuse.studio.server import StudioServer, listen, studio_state
 from undiffuse.studio.state import StudioState
 
@@ -140,13 +143,18 @@ def open_page(browser: Any, studio: Studio) -> Iterator[Open]:
     problems: list[str] = []
     contexts = []
 
-    def opened(address: str = studio.url, wait: str = "html[data-ready]", **options: Any) -> Any:
+    def opened(
+        address: str = studio.url, wait: str = "html[data-ready]", *, strict: bool = False,
+        **options: Any,
+    ) -> Any:  # fmt: skip
+        """`strict`: errors of the console are problems too; a server's refusals are such errors."""
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda line: problems.append(line.text) if "olicy" in line.text else 0)
+        page.on("console", lambda line: problems.append(line.text)
+                if "olicy" in line.text or (strict and line.type == "error") else None)  # fmt: skip
         page.goto(address)
         page.wait_for_selector(wait)
         return page
@@ -167,3 +175,13 @@ def violations(page: Any) -> list[str]:
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
+
+
+@pytest.fixture(scope="module")
+def packages() -> Path:
+    """A folder with onnxruntime-web: the user's cache, which npm fills once."""
+    folder = default_cache_folder() / "packages"
+    if shutil.which("npm") is None and not (folder / ONNXRUNTIME.tarball).exists():
+        pytest.skip("npm is not installed (apt: npm), and onnxruntime-web is not in the cache")
+    npm.fetch([ONNXRUNTIME], folder)
+    return folder

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.studio.conftest import Studio
+from tests.studio.javascript import LOCAL
 from undiffuse.studio import api
 
-FILES = list(api.page_files().values())
-EACH = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+SERVED = list(api.page_files().values())
+FILES = [*SERVED, *sorted(LOCAL.iterdir())]  # and those of the exported site
+EACH = pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 
 
 @EACH
@@ -28,7 +30,7 @@ def test_nothing_is_loaded_from_elsewhere_or_inline(path: Path) -> None:
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", text)
 
 
-@EACH
+@pytest.mark.parametrize("path", SERVED, ids=lambda path: path.name)
 def test_it_is_served_with_its_type(studio: Studio, path: Path) -> None:
     kinds = {".js": "text/javascript", ".css": "text/css", ".html": "text/html",
              ".svg": "image/svg+xml"}  # fmt: skip

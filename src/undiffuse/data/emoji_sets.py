@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Package:
-    """An npm package at a pinned version."""
+    """An npm package at a pinned version. `integrity`: npm's "sha512-..." of the tarball, checked
+    if it is given.
+    """
 
     name: str
     version: str
+    integrity: str = ""
 
     @property
     def tarball(self) -> str:

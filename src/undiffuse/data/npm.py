@@ -1,11 +1,13 @@
 """npm packages, fetched as tarballs by the npm client and read without unpacking them to disk."""
 
+import hashlib
 import json
 import re
 import shutil
 import subprocess
 import tarfile
 import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,11 +47,13 @@ def fetch(packages: list[Package], folder: Path) -> None:
 def read_files(package: Package, folder: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     """The files of a package's tarball in `folder` for which `wanted(path)` is true, by path.
 
-    Raises UserError if the tarball is missing, damaged, or of another version.
+    Raises UserError if the tarball is missing, damaged, of another version, or not the pinned file.
     """
     tarball = folder / package.tarball
     if not tarball.is_file():
         raise UserError(f"{folder} has no {package.tarball}: fetch it with npm pack")
+    if package.integrity and package.integrity != _integrity(tarball):
+        raise UserError(f"{tarball} is not the file that npm lists: delete it and run again")
     files = {}
     try:
         with tarfile.open(tarball, "r:gz") as archive:
@@ -69,6 +73,12 @@ def read_files(package: Package, folder: Path, wanted: Callable[[str], bool]) ->
     if found != package.version:
         raise UserError(f"{tarball} holds version {found}: delete it and run again")
     return files
+
+
+def _integrity(path: Path) -> str:
+    """npm's name for the content of a file."""
+    with path.open("rb") as file:
+        return f"sha512-{b64encode(hashlib.file_digest(file, 'sha512').digest()).decode()}"
 
 
 def read_json(package: Package, folder: Path, *paths: str) -> list[Any]:

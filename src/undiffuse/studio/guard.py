@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
 from undiffuse.studio.gallery import MAX_UPLOAD
+from undiffuse.studio.policy import content_policy
 from undiffuse.studio.replies import error_reply
 
 MAX_JSON = 256 << 10  # bytes
@@ -22,11 +23,7 @@ TOKEN_COOKIE, CLIENT_COOKIE = "undiffuse_token", "undiffuse_client"
 # Without a token, only these can be had; they hold nothing of the user's.
 OPEN_PATHS = ("/api/session", "/openapi.json")
 HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-        "connect-src 'self'; manifest-src 'self'; form-action 'none'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
+    "content-security-policy": content_policy({"frame-ancestors": "'none'"}),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",

@@ -4,7 +4,7 @@ import { Controls } from "./controls.js";
 import { announce, byId, copyButton, showError, slug } from "./dom.js";
 import { PicturesPanel } from "./pictures.js";
 import { chosen, fromHash, toHash } from "./settings.js";
-import { SourceError } from "./source-http.js";
+import { SourceError } from "./source-error.js";
 import { SteerPanel } from "./steer.js";
 import { texts } from "./texts.en.js";
 import { Viewer } from "./viewer.js";
@@ -22,7 +22,9 @@ export class DrawView {
     this.prompt = byId("prompt");
     this.quick = null; // the newest settings that a moving slider asks for
     this.running = null; // an AbortController
-    for (const id of ["svg", "detail-svg"]) byId(id).hidden = !model.files.includes("svg");
+    for (const kind of Object.keys(texts.downloads)) {
+      for (const id of [kind, `detail-${kind}`]) byId(id).hidden = !model.files.includes(kind);
+    }
     const attempt = (work) => this.attempt(work);
     this.pictures = new PicturesPanel(this.controls, source, attempt, () => this.draw());
     this.steer = new SteerPanel(source, this.prompt, (prompt, settled) => {
@@ -52,7 +54,8 @@ export class DrawView {
     });
     byId("begin-with").addEventListener("click", () => this.attempt(async () => {
       const { file } = this.viewer.current;
-      await this.pictures.add(await this.source.bytes(`/api/pictures/${file}`), "init");
+      const name = file.replace(/\.png$/, "");
+      await this.pictures.add(await this.source.pictureFile(name), "init");
       byId("paint-mask").focus();
     }));
     copyButton(byId("copy-link"), () => location.href);
@@ -196,7 +199,8 @@ export class DrawView {
     byId("actions").hidden = !picture?.file;
     this.showNotes(picture?.notes ?? []);
     if (!picture?.file) return;
-    setDownloads("", picture.file.replace(/\.png$/, ""), picture.settings.prompt ?? "");
+    const name = picture.file.replace(/\.png$/, "");
+    setDownloads(this.source, "", name, picture.settings.prompt ?? "");
   }
 
   showNotes(notes) {
@@ -211,10 +215,11 @@ export class DrawView {
 }
 
 // The four links of a picture in the gallery; `prefix` is that of the elements' names.
-export function setDownloads(prefix, name, prompt) {
-  for (const kind of ["png", "webp", "svg", "gif"]) {
+export function setDownloads(source, prefix, name, prompt) {
+  for (const kind of Object.keys(texts.downloads)) {
     const link = byId(prefix + kind);
-    link.href = `/api/pictures/${name}.${kind}`;
+    if (link.hidden) continue; // the source has no such files
+    link.href = source.pictureUrl(name, kind);
     link.download = `${slug(prompt)}.${kind}`;
     link.title = texts.downloads[kind];
   }

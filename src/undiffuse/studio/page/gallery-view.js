@@ -66,7 +66,7 @@ export class GalleryView {
           element("dt", {}, label), element("dd", {}, value))));
       byId("detail-status").textContent = "";
       byId("detail-delete").textContent = texts.remove;
-      setDownloads("detail-", name, prompt);
+      setDownloads(this.source, "detail-", name, prompt);
       this.dialog.showModal();
     });
   }

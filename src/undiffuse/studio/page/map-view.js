@@ -12,7 +12,7 @@ function shape(name, attributes, ...children) {
   return node;
 }
 
-export function mapNode({ words, pictures, prompts }) {
+export function mapNode({ words, pictures, prompts }, pictureUrl) {
   const at = (x, y) => [500 + 460 * x, 400 - 360 * y];
   const picture = shape("svg", { viewBox: "0 0 1000 800", class: "map", role: "img",
     "aria-label": texts.mapAlt(words.length, pictures.length) });
@@ -21,8 +21,8 @@ export function mapNode({ words, pictures, prompts }) {
   shape("path", { d: "M0 0L10 5L0 10z", class: "arrow-head" }))));
   for (const [x, y, name] of pictures) {
     const [left, top] = at(x, y);
-    picture.append(shape("image", { href: `/api/pictures/${name}.png`, x: left - 14, y: top - 14,
-      width: 28, height: 28 }));
+    picture.append(shape("image", { href: pictureUrl(name), x: left - 14, y: top - 14, width: 28,
+      height: 28 }));
   }
   for (const [x, y, word] of apart(words, at)) {
     const [left, top] = at(x, y);

@@ -3,7 +3,7 @@
 import { announce, byId, element } from "./dom.js";
 import { texts } from "./texts.en.js";
 
-const SIDE = 512; // of the mask in pixels; the server fits it to the model's size
+const SIDE = 512; // of the mask in pixels; the source fits it to the model's size
 const MOVE = 16;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -34,7 +34,7 @@ export class MaskEditor {
 
   // Resolves with the upload's name, null for no mask, undefined if nothing is to change.
   async open(picture, mask) {
-    byId("mask-picture").src = `/api/${picture}`;
+    byId("mask-picture").src = this.source.uploadUrl(picture);
     byId("mask-error").hidden = true;
     this.result = undefined;
     this.at = [SIDE / 2, SIDE / 2];
@@ -47,7 +47,7 @@ export class MaskEditor {
   }
 
   async load(mask) {
-    const image = element("img", { src: `/api/${mask}` });
+    const image = element("img", { src: this.source.uploadUrl(mask) });
     await image.decode().catch(() => {});
     if (!image.naturalWidth) return;
     this.context.drawImage(image, 0, 0, SIDE, SIDE);

@@ -5,7 +5,7 @@ import { MaskEditor } from "./mask-editor.js";
 import { texts } from "./texts.en.js";
 
 const TYPES = ["image/png", "image/jpeg", "image/webp"];
-const STRENGTH = 0.7; // the server's, without a mask
+const STRENGTH = 0.7; // the source's, without a mask
 
 export class PicturesPanel {
   // attempt(work) runs an async function and shows its error.
@@ -83,7 +83,8 @@ export class PicturesPanel {
   }
 
   card(name, role) {
-    const image = element("img", { src: `/api/${name}`, alt: texts.ownPicture, draggable: true });
+    const image = element("img", { src: this.source.uploadUrl(name), alt: texts.ownPicture,
+      draggable: true });
     image.addEventListener("dragstart", (event) => event.dataTransfer.setData("text/plain", name));
     const select = element("select", { "aria-label": texts.pictureRole },
       ...["like", "init"].map((one) =>

@@ -1,22 +1,16 @@
 // The source of drawings that asks the studio's server.
 //
 // A source has
-//   model()                   -> what it draws: size, styles, samplers, defaults, limits
+//   features                  {api, keeps}: whether it has an API, and keeps pictures for good
+//   model()                   -> what it draws: size, styles, samplers, defaults, limits, files
 //   draw(settings, {signal})  -> async iterator of events
 //                                {type: "queued" | "step" | "picture", ...}
+//   uploadUrl, pictureUrl     -> the addresses of an upload and of a picture's file
 //
-// and throws a SourceError. Another source may compute the same events in the browser.
+// and throws a SourceError. source-local/source.js computes the same events in the browser.
 
 import { toRequest } from "./settings.js";
-
-export class SourceError extends Error {
-  // kind: "lost" (no connection), "token", "busy" (with `seconds`), or "refused"
-  constructor(kind, message = "", seconds = 0) {
-    super(message);
-    this.kind = kind;
-    this.seconds = seconds;
-  }
-}
+import { SourceError } from "./source-error.js";
 
 async function request(path, options = {}) {
   let reply;
@@ -67,6 +61,17 @@ async function* events(reply) {
 }
 
 export class HttpSource {
+  features = { api: true, keeps: true };
+
+  uploadUrl(name) {
+    return `/api/${name}`;
+  }
+
+  // kind: "png", "webp", "svg" or "gif".
+  pictureUrl(name, kind = "png") {
+    return `/api/pictures/${name}.${kind}`;
+  }
+
   async model() {
     return (await request("/api/model")).json();
   }
@@ -107,8 +112,9 @@ export class HttpSource {
     return (await request("/api/upload", { method: "POST", headers, body: file })).json();
   }
 
-  async bytes(url) {
-    return (await request(url)).blob();
+  // The PNG file of a kept picture.
+  async pictureFile(name) {
+    return (await request(this.pictureUrl(name))).blob();
   }
 
   // What only a server has: pictures that are kept.

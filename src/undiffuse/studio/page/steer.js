@@ -57,7 +57,7 @@ export class SteerPanel {
       return one;
     };
     const chip = element("li", { className: "chip", draggable: true },
-      isPicture(text) ? element("img", { src: `/api/${text}`, alt: name })
+      isPicture(text) ? element("img", { src: this.source.uploadUrl(text), alt: name })
         : element("span", {}, name),
       button("less", "−", texts.lessOf(name), () => this.step(number, -STEP)),
       element("output", {}, signed(weight)),

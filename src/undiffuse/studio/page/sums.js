@@ -1,7 +1,7 @@
-// Sums of words and pictures, as the server reads them: "man + 0.8*hat - beard".
+// Sums of words and pictures, as the sources read them: "man + 0.8*hat - beard".
 
-const SIGN = /("[^"]*")|(?:(?<=\s)|^)([+-])(?=\s|$)/g;
-const WEIGHT = /^(?:(\d*\.\d+|\d+\.\d*)\s*\*?\s+(?=\S)|(\d*\.?\d+)\s*\*\s*(?=\S))/;
+export const SIGN = /("[^"]*")|(?:(?<=\s)|^)([+-])(?=\s|$)/g;
+export const WEIGHT = /^(?:(\d*\.\d+|\d+\.\d*)\s*\*?\s+(?=\S)|(\d*\.?\d+)\s*\*\s*(?=\S))/;
 
 // [{weight, text}]; a text keeps its quotes. Empty terms are left out.
 export function parseSum(prompt) {

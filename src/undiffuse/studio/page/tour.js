@@ -165,7 +165,8 @@ export class TourView {
     byId("tour-stage").replaceChildren(element("p", { className: "welcome" }, texts.mapWait));
     await this.run(async () => {
       const found = await this.source.map([this.text]);
-      byId("tour-stage").replaceChildren(mapNode(found));
+      byId("tour-stage").replaceChildren(
+        mapNode(found, (name) => this.source.pictureUrl(name)));
     });
   }
 }

@@ -1,0 +1,138 @@
+// Prompts: parsed into terms, embedded as one CLIP vector, and interpolated; the rules are those
+// of undiffuse/pipeline/prompt.py.
+
+import { combine, dot, norm } from "./arrays.js";
+import { describeTerms, isSum, parseExpression, refuse, weightedSum } from "./expression.js";
+import { texts } from "../texts.en.js";
+import { WORD } from "./unicode.js";
+
+// "flat", "fluent" and "blob" are everyday words too: they name a style only before "style".
+const UNMISTAKABLE = ["noto", "twemoji", "emojione"];
+
+export class Prompt {
+  // prompt, read, terms, unstyled, style, styleRequested, sentence, notes: as in Python's Prompt
+  constructor(fields) {
+    Object.assign(this, fields);
+  }
+
+  // The terms as one line of text.
+  get text() {
+    const { terms } = this;
+    return terms.length && !isSum(terms) ? terms[0].text : describeTerms(terms);
+  }
+
+  // This prompt minus a share of another. A prompt without terms stays so.
+  subtract(negative, share) {
+    if (!this.terms.length) return this;
+    const negated = (terms) =>
+      terms.map((term) => ({ ...term, weight: -share * term.weight }));
+    return new Prompt({ ...this, terms: [...this.terms, ...negated(negative.terms)],
+      unstyled: [...this.unstyled, ...negated(negative.unstyled)] });
+  }
+
+  // The unit vector of the sum v; with a style strength s that of v + s (v - u), where u is the
+  // sum without the style.
+  async embed(encode, strength = 0) {
+    const vector = await weightedSum(this.terms, encode);
+    if (!strength || sameTerms(this.unstyled, this.terms)) return vector;
+    const unstyled = await weightedSum(this.unstyled, encode);
+    const styled = combine([1 + strength, vector], [-strength, unstyled]);
+    return combine([1 / norm(styled), styled]);
+  }
+}
+
+const sameTerms = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+// options: {style, styleRequested, like: names of pictures, styles: the model's, reader}
+export function parsePrompt(prompt, options) {
+  const { styles, reader = null, like = [], styleRequested = false } = options;
+  let terms = prompt.trim() ? parseExpression(prompt) : [];
+  let [read, notes] = [prompt, []];
+  if (reader) [terms, read, notes] = readTerms(terms, prompt, reader);
+  const words = terms.filter((term) => !term.isPicture);
+  const [named, suffix] = stylePatterns(styles);
+  let style = words.length ? options.style ?? "" : "";
+  if (words.some(({ text }) => named.test(text))) {
+    if (styleRequested && options.style) notes.push(texts.promptNotes.style(options.style));
+    style = "";
+  }
+  const unstyled = withoutStyle(terms, suffix);
+  const images = like.map((text) => ({ weight: 1, text, isPicture: true }));
+  const every = [...terms.map((term) => withStyle(term, style)), ...images];
+  return new Prompt({
+    prompt, read, notes, style, terms: every, unstyled: [...unstyled, ...images],
+    styleRequested: !sameTerms(unstyled, terms) || (styleRequested && style !== ""),
+    sentence: !every.length || isSum(every) ? "" : every[0].text,
+  });
+}
+
+// The terms and the prompt as they are read, and a note for each change.
+function readTerms(terms, prompt, reader) {
+  const sure = terms.length > 0 && isSum(terms);
+  const readings = terms.map((term) => reader.read(term.isPicture ? "" : term.text, sure));
+  const changes = readings.flatMap((reading) => reading.changes);
+  if (!changes.length) return [terms, prompt, []];
+  const read = terms.map((term, k) =>
+    (term.isPicture ? term : { ...term, text: readings[k].text }));
+  const { languages } = reader.lexicon;
+  const notes = changes.map(({ word, text, language, reason }) =>
+    texts.promptNotes.read(word, text, languages[language] ?? reason));
+  return [read, expressionOf(read), [...new Set(notes)]];
+}
+
+// A text that parseExpression reads as these terms.
+export function expressionOf(terms) {
+  const [{ text }] = terms;
+  if (!isSum(terms) && sameTerms(parseExpression(text), terms)) return text;
+  return terms.map((term) => `${term.weight < 0 ? "-" : "+"} ${exact(Math.abs(term.weight))}*`
+    + (term.isPicture ? term.text : `"${term.text}"`)).join(" ");
+}
+
+const exact = (weight) => (Number.isInteger(weight) ? weight.toFixed(1) : String(weight));
+
+function withStyle(term, style) {
+  if (term.isPicture || !style) return term;
+  return { ...term, text: `${term.text} in ${style} style` };
+}
+
+const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+// What names a style anywhere in a text, and what adds one at its end.
+function stylePatterns(styles) {
+  const any = (names) => names.map(escape).join("|") || "(?!)";
+  const alone = any(UNMISTAKABLE.filter((name) => styles.includes(name)));
+  const names = any(styles);
+  return [
+    new RegExp(`(?<![${WORD}])(?:${alone}|(?:${names})[ -]style)(?![${WORD}])`, "iu"),
+    new RegExp(`^(.+) in (${names}) style$`, "isu"),
+  ];
+}
+
+// The terms without the style that all of their texts end in.
+function withoutStyle(terms, suffix) {
+  const found = terms.filter((term) => !term.isPicture).map((term) => suffix.exec(term.text));
+  const styles = new Set(found.map((match) => match && match[2].toLowerCase()));
+  if (styles.size !== 1 || !found[0]) return terms;
+  const stems = found.map((match) => match[1]);
+  return terms.map((term) => (term.isPicture ? term : { ...term, text: stems.shift() }));
+}
+
+// The prompt at a share of the way between two, by spherical interpolation (Shoemake 1985).
+export async function interpolate(one, other, share, encode) {
+  const ends = [one, other].map(parseExpression);
+  const sums = await Promise.all(ends.map(async (terms) => {
+    const vectors = await Promise.all(terms.map(encode));
+    return combine(...terms.map(({ weight }, k) => [weight, vectors[k]]));
+  }));
+  const lengths = sums.map(norm);
+  if (Math.min(...lengths) < 1e-3) throw refuse(texts.errors.zeroSum(`${one}, ${other}`));
+  const cosine = dot(...sums) / (lengths[0] * lengths[1]);
+  if (Math.abs(cosine) > 0.9999) throw refuse(texts.errors.parallel(one, other));
+  const angle = Math.acos(cosine);
+  const weights = [Math.sin((1 - share) * angle), Math.sin(share * angle)];
+  return ends.flatMap((terms, k) => terms.filter(() => weights[k] > 1e-6).map((term) => {
+    const size = (Math.abs(term.weight) * weights[k]) / lengths[k];
+    const text = term.isPicture ? term.text : `"${term.text}"`;
+    return `${term.weight < 0 ? "-" : "+"} ${size.toFixed(5)}*${text}`;
+  })).join(" ");
+}
