@@ -15,15 +15,18 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from undiffuse.runtime.machine import processor
+
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 # Notes when the picture of each step is on the screen.
 WATCH = """() => {
   window.shown = [];
@@ -38,28 +41,29 @@ WATCH = """() => {
 
 
 @contextmanager
-def server(model: str | None) -> Iterator[str]:
+def serving(words: Sequence[str]) -> Iterator[str]:
+    """Start a server; yields the address that its first line names."""
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True,
+                               env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://[^\s)]+", process.stdout.readline())
+        assert found, f"no server was started by {words}"
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def studio(model: str | None = None) -> Iterator[str]:
     """The address of a studio in a folder of its own."""
     with TemporaryDirectory() as folder:
-        words = [sys.executable, "-c", "from undiffuse.cli.main import main; main()", "studio"]
-        words += [
-            "--no-open",
-            "--port",
-            "0",
-            "--folder",
-            folder,
-            *(["--model", model] if model else []),
-        ]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True,
-                                   env={**os.environ, "PYTHONUNBUFFERED": "1"})  # fmt: skip
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
-            assert found, "the studio did not start"
-            yield found[0]
-        finally:
-            process.terminate()
-            process.wait(20)
+        words = ["-c", "from undiffuse.cli.main import main; main()", "studio", "--no-open"]
+        words += ["--port", "0", "--folder", folder, *(["--model", model] if model else [])]
+        with serving(words) as address:
+            yield address
 
 
 def draw(page: Page, seed: int) -> tuple[float, float]:
@@ -86,15 +90,17 @@ def first_paint(page: Page, address: str) -> float:
     return float(entries[0]) / 1000
 
 
+def machine() -> str:
+    return f"{processor()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--model")
     options = parser.parse_args()
-    with server(options.model) as address, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium") or "/usr/bin/chromium", args=FLAGS
-        )
+    with studio(options.model) as address, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         paints = []
         for _ in range(options.repeats):
             context = chromium.new_context()
@@ -110,11 +116,10 @@ def main() -> None:
             *(draw(page, seed + 1) for seed in range(options.repeats)), strict=True
         )
         chromium.close()
-    load = os.getloadavg()[0]
     print(f"first paint  {statistics.median(paints):.3f} s, slowest {max(paints):.3f} s")
     print(f"first step   {statistics.median(firsts):.3f} s, slowest {max(firsts):.3f} s")
     print(f"steps        {statistics.median(speeds):.1f} a second, slowest {min(speeds):.1f}")
-    print(f"load average {load:.1f} on {os.cpu_count()} cores")
+    print(machine())
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def stub_training(patch: pytest.MonkeyPatch) -> None:
     latents = {"x0": torch.zeros(1, 300, 64, 4, 4), "rows": torch.zeros(8, dtype=torch.int64)}
     vectors = {"captions": torch.zeros(300, 8, 512), "pictures": torch.zeros(300, 512)}
     results: dict[str, Any] = {
-        "cli.train.train_with_progress": None,
+        "cli.train_options.train_with_progress": None,
         "training.clip.train_bpe": byte_tokenizer(),
         "training.latent_cache.encode_dataset": {"x0": latents["x0"]},
         "training.latent_cache.embed_dataset": vectors,

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,9 +18,8 @@ pytest.importorskip("uvicorn")
 from undiffuse.data import npm
 from undiffuse.explore.space import default_cache_folder
 from undiffuse.pipeline import load
-from undiffuse.studio.app import create_app
 from undiffuse.studio.export import ONNXRUNTIME
-from undiffuse.studio.server import StudioServer, listen, studio_state
+from undiffuse.studio.server import background_studio
 from undiffuse.studio.state import StudioState
 
 TOKEN = "a token of the tests"
@@ -95,21 +93,8 @@ class Studio:
 @contextlib.contextmanager
 def running(model: Path, folder: Path, token: str | None = None, port: int = 0) -> Iterator[Studio]:
     """A studio; its folder is the current one meanwhile."""
-    ready = threading.Event()
-    with (
-        listen("127.0.0.1", port) as listener,
-        studio_state(load(model), folder, token) as state,
-    ):
-        server = StudioServer(create_app(state), ready.set)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        assert ready.wait(30)
-        try:
-            yield Studio(listener.getsockname()[1], state)
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            assert not thread.is_alive()
+    with background_studio(load(model), folder, token, port) as (found, state):
+        yield Studio(found, state)
 
 
 @pytest.fixture(scope="module")

@@ -1,31 +1,14 @@
 """The page in Chromium: drawing, scrubbing, links, errors, the gallery, and use without a mouse."""
 
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 
 from tests.studio.conftest import TOKEN, Open, Studio, running, violations
+from tests.studio.page_actions import DONE, draw, settings, src
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-DONE = "#actions:not([hidden])"
 LONG = "steps=1000&count=4"
-
-
-def draw(page: Any, prompt: str = "a red apple") -> None:
-    page.fill("#prompt", prompt)
-    page.press("#prompt", "Enter")
-    page.wait_for_selector("#stop:not([hidden])")
-    page.wait_for_selector("#stop", state="hidden")
-
-
-def src(page: Any, name: str = "#x-t") -> str:
-    return page.get_attribute(name, "src") or ""
-
-
-def settings(page: Any) -> dict[str, list[str]]:
-    return parse_qs(page.evaluate("location.hash").removeprefix("#"))
 
 
 def test_a_prompt_is_drawn_and_its_steps_can_be_seen_again(open_page: Open, studio: Studio) -> None:
@@ -215,7 +198,7 @@ def test_the_gallery_finds_replays_opens_and_deletes(open_page: Open, studio: St
     page.click("[data-view=gallery]")
     page.fill("#search", "house")
     page.press("#search", "Enter")
-    page.wait_for_selector("#cards button")
+    page.wait_for_selector("#cards[aria-busy=false] button")
     page.click("#cards button:has-text('a lonely house')")
     page.wait_for_selector("#detail[open]")
     assert page.get_attribute("#detail-png", "href") == drawn

@@ -9,15 +9,23 @@ from typing import Any
 import pytest
 
 from tests.conftest import CLIP, LATENT, write_part
-from tests.studio.conftest import Open
-from tests.studio.static_site import (
-    DRAW,
-    exported,
-    largest_difference,
-    served,
+from tests.studio.conftest import Open, violations
+from tests.studio.page_actions import (
+    apply_mask,
+    begin_with,
+    check_masked,
+    draw,
+    drop,
+    holds,
+    idle,
+    open_mask,
+    open_stop,
+    paint_with_mouse,
+    pixels,
+    random_picture,
+    src,
 )
-from tests.studio.test_browser import draw, src
-from tests.studio.test_browser_panels import drop, holds, idle, open_stop
+from tests.studio.static_site import DRAW, exported, largest_difference, served
 from tests.studio.test_draw import image_file
 from undiffuse.config import CodecConfig
 from undiffuse.pipeline import load
@@ -122,10 +130,42 @@ def test_it_draws_like_a_picture_and_begins_with_one(open_page: Open, site: str)
     page.wait_for_selector("#cards li >> nth=2")
     page.fill("#search", "cat")
     page.press("#search", "Enter")
+    page.wait_for_selector("#cards[aria-busy=false]")
     page.click("#cards button >> nth=0")
     page.click("#detail-replay")
     holds(page, "document.querySelector('#detail-status').textContent.startsWith('The same')")
     assert page.is_hidden("#error")
+
+
+def test_a_mask_is_painted_and_the_rest_stays(open_page: Open, site: str) -> None:
+    page = open_page(site, strict=True)
+    data, picture = random_picture()
+    begin_with(page, data)
+    paint_with_mouse(page, open_mask(page))
+    apply_mask(page)
+    check_masked(pixels(page), picture)
+    assert page.is_hidden("#error")
+
+
+def test_axe_finds_nothing_serious(open_page: Open, site: str) -> None:
+    # In light colors: the dark ones are those of the server's page, where both are checked.
+    page = open_page(f"{site}#steps=4", color_scheme="light", bypass_csp=True)
+    page.click("#steer summary")
+    begin_with(page, random_picture()[0], "man + hat")
+    assert violations(page) == []
+    open_mask(page)
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.click("[data-view=gallery]")
+    page.click("#cards button >> nth=0")
+    page.wait_for_selector("#detail[open]")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.click("[data-view=understand]")
+    for name in ("noise", "clip", "map"):
+        page.wait_for_selector(f"#stop-{name}")
+        open_stop(page, name)
+        assert violations(page) == [], name
 
 
 def test_every_stop_of_the_tour_works_without_a_server(open_page: Open, site: str) -> None:

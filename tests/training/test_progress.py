@@ -56,11 +56,11 @@ def test_ctrl_c_saves_the_checkpoint_and_the_run_resumes(
 def test_ctrl_c_is_exit_status_130(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from undiffuse.cli import main, train
+    from undiffuse.cli import main, train_options
 
     one = interrupted(tmp_path / "run", at=2)
     monkeypatch.setattr(
-        train,
+        train_options,
         "train_with_progress",
         lambda *args, **more: train_with_progress(one, lambda run: Validation()),
     )

@@ -27,13 +27,13 @@ SIDE = 64
               help="Pictures to take: a split, held-out (all but train), or judge.")  # fmt: skip
 @click.option("--count", type=click.IntRange(2, 10**6), default=500, show_default=True,
               help="Pictures at most.")  # fmt: skip
-@click.option("--style", default="", help="Style to draw in. Default: the model's.")
+@click.option("--style", help='Style to draw in, or "" to name none. Default: the model\'s.')
 @click.option("--real-only", is_flag=True, help="Draw nothing: measure the judge.")
 @SEED
 @THREADS
 @OUT
 def command(
-    data: Path, model: Path | None, judge: Path, split: str, count: int, style: str,
+    data: Path, model: Path | None, judge: Path, split: str, count: int, style: str | None,
     real_only: bool, seed: int, threads: int, out: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out captions of a data set, and find each among all its captions.
@@ -59,8 +59,10 @@ def command(
     finish(metrics, {**about, "settings": settings}, out, {})
 
 
-def _draw(generator: ModelGenerator, style: str, texts: Sequence[str], seed: int) -> "Pictures":
-    return generator.draw(texts, seed, style=style or None)
+def _draw(
+    generator: ModelGenerator, style: str | None, texts: Sequence[str], seed: int
+) -> "Pictures":
+    return generator.draw(texts, seed, style=style)
 
 
 def read_any(data: Path) -> "PictureSet":

@@ -23,6 +23,7 @@ from undiffuse.studio.state import StudioState
 MIN_TOKEN = 12  # characters
 HEAD_SECONDS = 15.0  # for the head of a request
 STALL_SECONDS = 60.0  # for a client to take what was sent
+THREAD_SECONDS = 30.0  # for a studio in a thread to start and to stop
 MAX_CONNECTIONS = 200
 MAX_HEAD = 32 << 10  # bytes
 
@@ -117,6 +118,30 @@ def studio_state(model: TextToImage, folder: Path, token: str | None) -> Iterato
             yield state
     finally:
         state.queue.close()
+
+
+@contextlib.contextmanager
+def background_studio(
+    model: TextToImage, folder: Path, token: str | None = None, port: int = 0
+) -> Iterator[tuple[int, StudioState]]:
+    """A studio in a thread, for scripts and tests; yields its port and its state.
+
+    Its folder is the current one meanwhile. RuntimeError if it does not start or stop.
+    """
+    ready = threading.Event()
+    with listen("127.0.0.1", port) as listener, studio_state(model, folder, token) as state:
+        server = StudioServer(create_app(state), ready.set)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            if not ready.wait(THREAD_SECONDS):
+                raise RuntimeError("the studio does not start")
+            yield listener.getsockname()[1], state
+        finally:
+            server.should_exit = True
+            thread.join(THREAD_SECONDS)
+        if thread.is_alive():
+            raise RuntimeError("the studio does not stop")
 
 
 def _shipped() -> Path:

@@ -111,12 +111,14 @@ class StageBuilder:
                 trained, SHIPPED_WEIGHTS, frozen, out / "cache", self.follow, plan.minutes
             )
             styles = sorted({*styles, *STYLES})
+        # The words of a folder's name would steer a CLIP that has read them elsewhere.
+        default = style if scratch or self.options.style is not None else ""
         return denoiser_stage(
             trained, frozen, frozen.cache(trained, out / "cache", self.say, self.follow),
             self.config("denoiser"), stage,
             SCRATCH_RATE if scratch else FINETUNE_RATE,
             start_weights=None if scratch else SHIPPED_WEIGHTS / "denoiser.safetensors",
-            finetune=plan.mode, meta={"styles": styles, "style": style, **name},
+            finetune=plan.mode, meta={"styles": styles, "style": default, **name},
             prompts=plan.settings["prompts"], validation=held_out(self.pictures),
         )  # fmt: skip
 

@@ -30,18 +30,24 @@ export class GalleryView {
     copyButton(byId("detail-python"), () => this.picture.python);
   }
 
+  // The first pictures, or more of them, which come after `before`. A newer call ends an older one.
   async load(before = "") {
     const search = byId("search").value.trim();
+    const [list, call] = [byId("cards"), {}];
+    this.loading = call;
+    list.setAttribute("aria-busy", "true");
     await this.attempt(async () => {
       const pictures = await this.source.gallery({ search, before, count: PAGE });
+      if (call !== this.loading) return;
       const cards = pictures.map((picture) => this.card(picture));
-      if (before) byId("cards").append(...cards);
-      else byId("cards").replaceChildren(...cards);
+      if (before) list.append(...cards);
+      else list.replaceChildren(...cards);
       this.last = pictures.at(-1)?.name;
       byId("more").hidden = search !== "" || pictures.length < PAGE;
-      byId("empty").hidden = byId("cards").children.length > 0;
+      byId("empty").hidden = list.children.length > 0;
       byId("empty").textContent = texts.emptyGallery;
     });
+    if (call === this.loading) list.setAttribute("aria-busy", "false");
   }
 
   card({ name, url, prompt }) {

@@ -22,6 +22,9 @@ export class MaskEditor {
       if (this.canvas.hasPointerCapture(event.pointerId)) this.stroke(this.place(event));
       else this.moveTo(this.place(event));
     });
+    // A fast stroke is no fling: browsers drop the tap that would stop one.
+    this.canvas.addEventListener("touchmove", (event) => event.preventDefault(),
+      { passive: false });
     this.canvas.addEventListener("keydown", (event) => this.onKey(event));
     byId("mask-size").addEventListener("input", () => this.moveTo(this.at));
     byId("mask-invert").addEventListener("click", () => this.invert());
