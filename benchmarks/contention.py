@@ -3,7 +3,8 @@
 python benchmarks/contention.py -o contention --rounds 5 --seconds 10      about 20 minutes
 
 Measured are steps a second of the denoiser (batch 64) and of a network of the lab, each with
-OMP_WAIT_POLICY=ACTIVE and =PASSIVE and with 1 and 2 threads: alone, and beside a process that
+OMP_WAIT_POLICY=ACTIVE, =PASSIVE and as the command line sets it ("default": PASSIVE, and
+GOMP_SPINCOUNT=2000), and with 1 and 2 threads: alone, and beside a process that
 computes on core 0 without pause. Every measurement is a process of its own; all take turns, and
 every second round goes backwards. Writes OUT.json and OUT.md.
 """
@@ -27,7 +28,13 @@ from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
 from undiffuse.runtime.machine import processor
 
-WORKS, POLICIES, THREADS = ("denoiser", "lab"), ("ACTIVE", "PASSIVE"), (1, 2)
+WORKS, THREADS = ("denoiser", "lab"), (1, 2)
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
+POLICIES = {
+    "ACTIVE": {"OMP_WAIT_POLICY": "ACTIVE"},
+    "PASSIVE": PASSIVE,
+    "default": {**PASSIVE, "GOMP_SPINCOUNT": "2000"},
+}
 BUSY = "import os; os.sched_setaffinity(0, {0})\nwhile True: pass"
 WARMUP, BATCH, PICTURES = 3, 64, 512  # steps, and sizes of the denoiser's data
 
@@ -127,7 +134,7 @@ def measure_here(setting: Setting, seconds: float) -> float:
 
 def measure(setting: Setting, seconds: float) -> float:
     """Steps a second in a process whose environment has the policy."""
-    environment = {**os.environ, "OMP_WAIT_POLICY": setting.policy}
+    environment = {**os.environ, **POLICIES[setting.policy]}
     environment["OMP_NUM_THREADS"] = str(setting.threads)
     command = [sys.executable, __file__, "--child", json.dumps(setting), "--seconds", str(seconds)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

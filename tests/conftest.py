@@ -27,8 +27,9 @@ LATENT = DenoiserConfig(width=48, depth=2, heads=2)
 # `pytest tests/cli/test_hostile.py --hypothesis-profile=hostile` makes 2,000 calls.
 settings.register_profile("hostile", max_examples=2000, phases=[Phase.generate])
 
-# Threads that wait for each other sleep: other processes on the machine may need the cores.
+# Threads that wait for each other sleep soon: other processes on the machine may need the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 Run = Callable[..., tuple[int, list[str], str]]
 

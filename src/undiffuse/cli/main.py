@@ -32,9 +32,12 @@ COMMANDS = {
     ),
     "evaluate": ("undiffuse.cli.evaluate", "Judge a model by figures and by a sheet."),
 }
-# Threads of torch that wait for each other sleep instead of spinning. Beside another busy process,
-# spinning threads wait for cores that they keep busy themselves. Read when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Threads of torch that wait for each other spin for some microseconds and then sleep. Spinning on,
+# they would keep the cores busy that they wait for beside another process; sleeping at once costs a
+# third of the speed of an idle machine (docs/log, 2026-11-29). Read when torch is imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 MAX_MESSAGE = 600  # characters
 
 
