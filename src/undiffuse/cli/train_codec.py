@@ -38,8 +38,8 @@ from undiffuse.errors import UserError
 )  # fmt: skip
 @click.option(
     "--enlarge", is_flag=True,
-    help="With --start-decoder: train a decoder to RGBA at 4 times the size, which begins with the "
-    "layers of that codec. DATA needs pictures of that size.",
+    help="With --start-decoder: keep that codec frozen, and train layers behind it that draw RGBA "
+    "at 4 times the size. DATA needs pictures of that size.",
 )  # fmt: skip
 @click.option(
     "--sharpness-weight", type=FiniteFloat(0, 1000), default=0.0, show_default=True,

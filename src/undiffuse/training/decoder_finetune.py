@@ -66,6 +66,10 @@ def sample_latents(
     file is missing or broken, or the networks were not trained together.
     """
     frozen = FrozenModels.load(find_clip_of(model, clip), model / "codec.safetensors", device)
+    found, wanted = pictures.pictures.shape[1:], frozen.codec.config.picture_shape
+    if tuple(found) != wanted:
+        raise UserError(f"the pictures have shape {tuple(found)}, and the codec in {model} needs "
+                        f"{wanted}: give a model with a codec of that shape")  # fmt: skip
     network, weights = load_module(model / "denoiser.safetensors", "denoiser", device)
     for name, expected in frozen.hashes.items():
         if weights.meta.get(name) != expected:
