@@ -52,6 +52,12 @@ def test_a_white_picture_passes_nothing() -> None:
         assert metric.value == 0.0
 
 
+def test_what_the_codec_loses_lowers_the_ceiling() -> None:
+    metrics = list(evaluate_shapes(draw, 12, 0, lambda true: np.full_like(true, 255)))
+    assert {metric.real for metric in metrics} == {0.0}
+    assert {metric.real for metric in evaluate_shapes(draw, 12, 0)} == {1.0}
+
+
 def test_training_data_has_no_held_out_pair_of_color_and_shape() -> None:
     splits = {sample.record["split"] for sample in shapes_samples(60, 0)}
     assert splits == {TRAIN, HELD_OUT_PAIR}

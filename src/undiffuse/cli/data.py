@@ -7,6 +7,7 @@ import click
 
 from undiffuse.cli.data_check import check
 from undiffuse.cli.data_prepare import prepare
+from undiffuse.cli.data_scenes import scenes
 from undiffuse.cli.options import PATH
 from undiffuse.cli.param_types import OUTPUT_FILE, OUTPUT_FOLDER
 from undiffuse.cli.progress_bar import track
@@ -200,3 +201,4 @@ def lexicon(
 
 command.add_command(check)
 command.add_command(prepare)
+command.add_command(scenes)

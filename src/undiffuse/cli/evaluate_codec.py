@@ -25,18 +25,23 @@ TIMED = 20
 @THREADS
 @click.option("-o", "--out", type=OUTPUT_FILE, help="Also write the report to a JSON file.")
 def command(folder: Path, data: Path, count: int, threads: int, out: Path | None) -> None:
-    """Encode and decode held-out pictures: PSNR, edges, style, and milliseconds a picture."""
+    """Encode and decode held-out pictures: PSNR, edges, style, and milliseconds a picture.
+
+    Pictures that are a multiple of the codec's size are reduced before, and what was decoded is
+    enlarged by Lanczos.
+    """
     import numpy as np
 
     from undiffuse.data.split import unit_hash
-    from undiffuse.evaluation.codec_metrics import evaluate_codec
+    from undiffuse.evaluation.codec_metrics import at_size, evaluate_codec
     from undiffuse.evaluation.latency import machine_info
     from undiffuse.evaluation.report import Report
     from undiffuse.runtime.networks import CodecRuntime
 
     codec, everything = CodecRuntime(folder, threads), read_pictures(data)
     shape, config = everything.pictures.shape[1:], codec.config
-    if shape != config.picture_shape:
+    channels, size, _ = config.picture_shape
+    if shape[1] % size or shape[0] not in (channels, 4):
         raise UserError(f"{data} has pictures of shape {shape}, and the codec needs "
                         f"{config.picture_shape}: use `undiffuse data prepare`")  # fmt: skip
 
@@ -46,8 +51,8 @@ def command(folder: Path, data: Path, count: int, threads: int, out: Path | None
         return everything.subset(np.sort(np.array(order[:most], np.int64)))
 
     def through(pixels: Any) -> Any:
-        decoded = codec.decode(codec.encode(pixels)).clip(-1, 1)
-        return np.rint((decoded + 1) * 127.5).astype(np.uint8)
+        decoded = codec.decode(codec.encode(at_size(pixels, size, channels))).clip(-1, 1)
+        return at_size(np.rint((decoded + 1) * 127.5).astype(np.uint8), shape[1], channels)
 
     held_out, trained = chosen("held-out cell", count), chosen("train", TRAINED)
     if len(held_out.keys) < 2 or len(trained.keys) < 2:

@@ -21,7 +21,6 @@ from undiffuse.cli.train_options import (
     START,
     batch_option,
     read_pictures,
-    report_bad_sample,
     run_stage,
     say,
     steps_option,
@@ -183,6 +182,11 @@ command.add_command(renamed_command("graphs", export_onnx))
     help="Mean of the logit of the noise levels; 0 centers them on half noise.",
 )  # fmt: skip
 @START
+@click.option(
+    "--text-tokens", type=click.IntRange(1, 64),
+    help="Tokens of a text that the network reads beside CLIP's vector. Weights to start from may "
+    "lack them; then this is a new run.",
+)  # fmt: skip
 def denoiser(
     data: Path,
     out: Path,
@@ -199,26 +203,29 @@ def denoiser(
     learning_rate: float,
     noise_level_mean: float,
     start_weights: Path | None,
+    text_tokens: int | None,
 ) -> None:
     """Train the denoiser with a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
     from undiffuse.config import STAGE_PRESETS, DenoiserConfig, from_dict
-    from undiffuse.data.picture_set import PictureSet
     from undiffuse.networks.denoiser import DenoiserNetwork
     from undiffuse.runtime.weights import read_weights
     from undiffuse.training.distributed import start
-    from undiffuse.training.embedder import TextEmbedder
+    from undiffuse.training.embedder import TextEmbedder, text_input
     from undiffuse.training.latent_cache import FrozenModels
     from undiffuse.training.model_io import load_start_weights
-    from undiffuse.training.stages import StageOptions, denoiser_stage
+    from undiffuse.training.stages import StageOptions, denoiser_stage, train_rows
 
     config = STAGE_PRESETS["denoiser"]["denoiser"]
     if start_weights:
         config = from_dict(DenoiserConfig, read_weights(start_weights, "denoiser").meta["config"])
     config = replace(config, target=target)
     chosen = start(device)
-    pictures = PictureSet.read(data, lambda record: record["split"] == "train", report_bad_sample)
+    pictures = train_rows(read_pictures(data))
     frozen = FrozenModels.load(clip_path, codec_path, chosen)
     config = replace(config, embed=frozen.embed_texts.dim)
+    own_tokens = config.text_tokens
+    if text_tokens:
+        config = replace(config, **text_input(frozen.embed_texts, text_tokens))
     judge = TextEmbedder.load(judge_path, chosen) if judge_path else None
     if start_weights:  # a file that does not fit is refused before the long work
         load_start_weights(start_weights, "denoiser", DenoiserNetwork(config), frozen.hashes)
@@ -226,6 +233,6 @@ def denoiser(
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     stage = denoiser_stage(
         pictures, frozen, cache, config, options, learning_rate, noise_level_mean, judge,
-        start_weights,
+        start_weights, "finetune" if config.text_tokens != own_tokens else "",
     )  # fmt: skip
     run_stage(stage, tensorboard)

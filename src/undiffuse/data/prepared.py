@@ -28,6 +28,7 @@ MAX_IMAGES = 5_000_000
 PREPARED, IMAGES, RECORDS = "prepared.json", "images.npy", "records.jsonl"
 Fit = Literal["pad", "crop"]
 Follow = Callable[[str, float], None]
+Row = tuple[NDArray[np.uint8], dict[str, Any]]
 
 
 def prepare(
@@ -50,7 +51,7 @@ def prepare(
     if (folder / PREPARED).exists():
         _check(folder, settings, found, job, say)
         return _open(folder)
-    with _partial_folder(folder) as partial:
+    with partial_folder(folder) as partial:
         count = job.decode(partial)
         if count == 0:
             raise UserError(f"{source.describe()}: no image has a caption, a label or a file name "
@@ -61,7 +62,8 @@ def prepare(
 
 
 @contextmanager
-def _partial_folder(folder: Path) -> Iterator[Path]:
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder`, for what is renamed to that when it is complete."""
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -111,7 +113,7 @@ def _check(
     if before["names"] != found["names"]:
         raise changed
     say(f"the times of files in {address} have changed: comparing their content")
-    with _partial_folder(folder.with_name(f"{folder.name}-again")) as partial:
+    with partial_folder(folder.with_name(f"{folder.name}-again")) as partial:
         job.decode(partial)
         if not all(cmp(folder / name, partial / name, shallow=False) for name in (IMAGES, RECORDS)):
             raise changed
@@ -131,32 +133,43 @@ class _Job:
 
     def decode(self, folder: Path) -> int:
         """Write the images and records of all items that have a caption; returns their number."""
-        # The number of items is not known before the end. The .npy header has room for any number,
-        # and is written again then: the images may be too large to be copied.
-        count = 0
-        with (
-            (folder / IMAGES).open("wb") as images,
-            (folder / RECORDS).open("w", encoding="utf-8") as records,
-        ):
-            self._write_header(images, count)
-            for item in self.source:
-                self.follow("preparing images", self.source.progress)
-                if not (item.captions or item.label):
-                    continue
-                image = fit(item.image, self.size, self.fit_mode)
-                images.write(encode_channels(image, self.channels).tobytes())
-                records.write(json.dumps(item_record(item, self.style)) + "\n")
-                count += 1
-                if count > MAX_IMAGES:
-                    raise UserError(f"more than {MAX_IMAGES} images: train on a part of them")
-            images.seek(0)
-            self._write_header(images, count)
-        return count
+        return write_rows(folder, self._rows(), (self.channels, self.size, self.size))
 
-    def _write_header(self, file: BinaryIO, count: int) -> None:
-        shape = (count, self.channels, self.size, self.size)
-        described = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        npy_format.write_array_header_1_0(file, described)
+    def _rows(self) -> Iterator[Row]:
+        for item in self.source:
+            self.follow("preparing images", self.source.progress)
+            if item.captions or item.label:
+                image = fit(item.image, self.size, self.fit_mode)
+                yield encode_channels(image, self.channels), item_record(item, self.style)
+
+
+def write_rows(folder: Path, rows: Iterable[Row], shape: tuple[int, int, int]) -> int:
+    """Write images `(C, S, S)` and their records; returns their number.
+
+    UserError for more than `MAX_IMAGES`.
+    """
+    # The number of rows is not known before the end. The .npy header has room for any number, and
+    # is written again then: the images may be too large to be copied.
+    count = 0
+    with (
+        (folder / IMAGES).open("wb") as images,
+        (folder / RECORDS).open("w", encoding="utf-8") as records,
+    ):
+        _write_header(images, (count, *shape))
+        for image, record in rows:
+            images.write(image.tobytes())
+            records.write(json.dumps(record) + "\n")
+            count += 1
+            if count > MAX_IMAGES:
+                raise UserError(f"more than {MAX_IMAGES} images: train on a part of them")
+        images.seek(0)
+        _write_header(images, (count, *shape))
+    return count
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(file, described)
 
 
 def is_prepared(folder: Path) -> bool:

@@ -70,11 +70,14 @@ class Truth:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture `(S, S, 4)` uint8, premultiplied, a caption, and the truth."""
+    """A picture `(S, S, 4)` uint8, premultiplied, a caption, the truth, and the style of all its
+    things.
+    """
 
     picture: Premultiplied
     caption: str
     truth: Truth
+    style: str = ""
 
 
 Maker = Callable[["SceneMaker", Generator, bool], Scene]  # the bool: of the opposite
@@ -196,12 +199,13 @@ def _count(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
         paste(canvas, maker.placed(row, (left, top, side), color))
     number_word = NUMBERS[count] if rng.random() < 0.6 else str(count)
     caption = " ".join(word for word in (number_word, color, plural(thing.name)) if word)
-    return Scene(canvas, caption, Truth("count", (thing.name,), (color,), count=count))
+    truth = Truth("count", (thing.name,), (color,), count=count)
+    return Scene(canvas, caption, truth, thing.style)
 
 
 def _color(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     row = maker.pick(maker.tintable, rng)
-    name, color = maker.things[row].name, _choose(list(COLORS), rng)
+    thing, color = maker.things[row], _choose(list(COLORS), rng)
     if opposite:
         color = _next(list(COLORS), color)
     side = round(maker.side * rng.uniform(0.7, 0.96))
@@ -209,9 +213,9 @@ def _color(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     box = (int(rng.integers(slack + 1)), int(rng.integers(slack + 1)), side)
     canvas = maker.canvas()
     paste(canvas, maker.placed(row, box, color))
-    plain = f"{color} {name}"
+    plain, name = f"{color} {thing.name}", thing.name
     caption = _choose((with_article(plain), plain, f"{name} in {color}", f"{name}, {color}"), rng)
-    return Scene(canvas, caption, Truth("color", (name,), (color,)))
+    return Scene(canvas, caption, Truth("color", (name,), (color,)), thing.style)
 
 
 def _relation(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
@@ -228,8 +232,8 @@ def _relation(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     between = _choose(SPELLINGS[relation], rng)
     forms = (f"{said[0]} {between} {said[1]}", f"{said[0]} is {between} {said[1]}")
     names = (things[0].name, things[1].name)
-    return Scene(canvas, _choose(forms, rng),
-                 Truth("relation", names, (colors[0], colors[1]), relation=relation))  # fmt: skip
+    truth = Truth("relation", names, (colors[0], colors[1]), relation=relation)
+    return Scene(canvas, _choose(forms, rng), truth, things[0].style)
 
 
 def _layout(
@@ -257,7 +261,7 @@ def _size(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     word = _choose({"small": ("small", "tiny", "little"), "large": ("large", "big", "huge")}[size],
                    rng)  # fmt: skip
     caption = with_article(" ".join(filter(None, (word, color, thing.name))))
-    return Scene(canvas, caption, Truth("size", (thing.name,), (color,), size=size))
+    return Scene(canvas, caption, Truth("size", (thing.name,), (color,), size=size), thing.style)
 
 
 def _ground(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
@@ -273,7 +277,8 @@ def _ground(maker: SceneMaker, rng: Generator, opposite: bool) -> Scene:
     paste(canvas, maker.placed(row, (left, floor - side, side), color))
     said = with_article(" ".join(filter(None, (color, thing.name))))
     caption = f"{said} {_choose(GROUNDS[ground].spellings, rng)}"
-    return Scene(canvas, caption, Truth("ground", (thing.name,), (color,), ground=ground))
+    truth = Truth("ground", (thing.name,), (color,), ground=ground)
+    return Scene(canvas, caption, truth, thing.style)
 
 
 _MAKERS: dict[Kind, Maker] = {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from undiffuse.evaluation.protocols import Pictures
 from undiffuse.evaluation.statistics import Metric, mean_metric
@@ -43,6 +44,20 @@ def edge_strength(pictures: Pictures) -> NDArray[np.float64]:
     x = pictures.astype(np.float64)
     around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
     return np.sqrt(((4 * x[..., 1:-1, 1:-1] - around) ** 2).mean((1, 2, 3)))
+
+
+def at_size(pictures: Pictures, side: int, channels: int) -> Pictures:
+    """Pictures `(N, C, S, S)` reduced by averages or enlarged by Lanczos to `side` pixels; RGBA on
+    white for 3 `channels`.
+    """
+    pictures = on_white(pictures) if channels == 3 else np.asarray(pictures)
+    old = pictures.shape[-1]
+    if side == old:
+        return pictures
+    method = Image.Resampling.BOX if side < old else Image.Resampling.LANCZOS
+    planes = pictures.reshape(-1, old, old)
+    resized = [np.asarray(Image.fromarray(plane).resize((side, side), method)) for plane in planes]
+    return np.stack(resized).reshape(*pictures.shape[:2], side, side)
 
 
 def on_white(pictures: Pictures) -> Pictures:

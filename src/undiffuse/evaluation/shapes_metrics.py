@@ -9,8 +9,10 @@ from undiffuse.data.shapes import (
     COLORS,
     SHAPES,
     SIZES,
+    CheckResult,
     Scene,
     check_scene,
+    draw_scene,
     is_held_out,
     scene_at,
     scene_caption,
@@ -27,6 +29,7 @@ KINDS: dict[str, tuple[float | None, float | None]] = {
 }
 SEED = 2**63  # of the scenes to draw; training data has other seeds
 Draw = Callable[[Sequence[str]], Pictures]
+Reconstruct = Callable[[Pictures], Pictures]
 
 
 def scene_kind(scene: Scene) -> str:
@@ -50,22 +53,31 @@ def choose_scenes(kind: str, held_out: bool, number: int) -> list[Scene]:
     raise AssertionError
 
 
-def evaluate_shapes(draw: Draw, number: int, seed: int) -> Iterator[Metric]:
+def evaluate_shapes(
+    draw: Draw, number: int, seed: int, reconstruct: Reconstruct = lambda pictures: pictures
+) -> Iterator[Metric]:
     """For each kind, the share of pictures in which every property of the caption is right, and
-    the share of each property. `draw`: captions -> `(B, 3, H, W)`.
+    the share of each property. `draw`: captions -> `(B, 3, H, W)`. `reconstruct`: what the model's
+    codec keeps of the true pictures, whose share is `Metric.real`.
     """
     for kind, targets in KINDS.items():
         for held_out, target in zip((False, True), targets, strict=True):
             scenes = choose_scenes(kind, held_out, number)
-            pictures = draw([scene_caption(scene) for scene in scenes])
-            checks = [
-                check_scene(np.ascontiguousarray(picture.transpose(1, 2, 0)), scene)
-                for picture, scene in zip(pictures, scenes, strict=True)
-            ]
+            true = np.stack([draw_scene(scene)[..., :3].transpose(2, 0, 1) for scene in scenes])
+            kept = [check.passed for check in _checks(reconstruct(true), scenes)]
+            checks = _checks(draw([scene_caption(scene) for scene in scenes]), scenes)
             properties = ", ".join(
                 f"{name} {np.mean([check.verdicts[name] for check in checks]):.0%}"
                 for name in checks[0].verdicts
             )
             name = f"{kind}, held-out pairs" if held_out else kind
             passed = [check.passed for check in checks]
-            yield mean_metric(name, passed, seed, at_least=target, note=properties)
+            yield mean_metric(name, passed, seed, at_least=target, note=properties,
+                              real=float(np.mean(kept)))  # fmt: skip
+
+
+def _checks(pictures: Pictures, scenes: Sequence[Scene]) -> list[CheckResult]:
+    return [
+        check_scene(np.ascontiguousarray(picture.transpose(1, 2, 0)), scene)
+        for picture, scene in zip(pictures, scenes, strict=True)
+    ]

@@ -6,19 +6,34 @@ from numpy.random import Generator
 from undiffuse.data.picture_set import BalancedSampler, PictureSet
 
 COMPOSITE_SHARE = 0.25
+OTHER_SHARE = 0.25  # of the originals, where a data set has emoji and others
 
 
 class MixedSampler:
-    """Samples original pictures evenly by concept, and composites as `COMPOSITE_SHARE` of them."""
+    """Samples original pictures evenly by concept, emoji more often than others, and composites as
+    `COMPOSITE_SHARE` of them.
+    """
 
     def __init__(self, pictures: PictureSet) -> None:
         self.composites = pictures.rows(lambda r: bool(r.get("composite")))
-        self.originals = BalancedSampler(pictures, pictures.rows(lambda r: not r.get("composite")))
+        originals = pictures.rows(lambda r: not r.get("composite"))
+        emoji = pictures.rows(lambda r: not r.get("composite") and _is_emoji(r))
+        other = np.setdiff1d(originals, emoji)
+        first, second = (emoji, other) if len(emoji) else (other, emoji)
+        self.originals = BalancedSampler(pictures, first)
+        self.other = BalancedSampler(pictures, second) if len(second) else None
 
     def draw(self, count: int, rng: Generator) -> np.ndarray:
         """`count` rows, the composites last."""
         composites = int(count * COMPOSITE_SHARE) if len(self.composites) else 0
-        rows = self.originals.draw(count - composites, rng)
+        other = int((count - composites) * OTHER_SHARE) if self.other else 0
+        rows = [self.originals.draw(count - composites - other, rng)]
+        if self.other and other:
+            rows.append(self.other.draw(other, rng))
         if composites:
-            rows = np.concatenate([rows, rng.choice(self.composites, composites)])
-        return rows
+            rows.append(rng.choice(self.composites, composites))
+        return np.concatenate(rows)
+
+
+def _is_emoji(record: dict) -> bool:
+    return bool(record.get("style_group", "emoji") == "emoji")

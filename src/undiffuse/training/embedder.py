@@ -167,6 +167,16 @@ def vector_size(path: Path) -> int:
     return int(config.projection_dim)
 
 
+def text_input(embedder: Embedder, tokens: int) -> dict[str, int]:
+    """The settings of a denoiser that reads `tokens` tokens of a text. UserError for a pretrained
+    CLIP, whose tokens are not read.
+    """
+    if not isinstance(embedder, TextEmbedder):
+        raise UserError("--text-tokens needs a CLIP of undiffuse: the tokens of a pretrained one "
+                        "are not read")  # fmt: skip
+    return {"text_tokens": tokens, "text_channels": embedder.model.config.text_width}
+
+
 def copy_pretrained(source: Path, folder: Path) -> bool:
     """Copy the files of a pretrained CLIP into a model folder; False if they are too large.
 

@@ -67,11 +67,13 @@ def load_start_weights(
 ) -> Weights:
     """Copy the weights of a file into `model`; returns the file's content.
 
-    `hashes`: of the networks that the file's network must have been trained with, by kind. Raises
-    UserError for another configuration or other hashes.
+    A denoiser may read tokens of the text that the file's does not; what it has for them begins
+    with nothing. `hashes`: of the networks that the file's network must have been trained with, by
+    kind. Raises UserError for another configuration or other hashes.
     """
     source, weights = load_module(path, kind)
-    if to_dict(source.config) != to_dict(model.config):  # JSON turns tuples into lists
+    own = to_dict(model.config)  # JSON turns tuples into lists
+    if to_dict(source.config) not in (own, _without_tokens(own)):
         raise UserError(f"{path} has another configuration, {source.config}: use the same one")
     for name, expected in (hashes or {}).items():
         if weights.meta.get(name) != expected:
@@ -82,19 +84,24 @@ def load_start_weights(
     return weights
 
 
+def _without_tokens(config: dict[str, Any]) -> dict[str, Any]:
+    return {k: value for k, value in config.items() if k not in ("text_tokens", "text_channels")}
+
+
 def load_start_decoder(path: Path, model: Codec) -> str:
     """Copy a codec's weights into `model` and freeze its encoder; returns the file's hash.
 
-    A model of `with_large_decoder` takes the file's decoder as its small one, frozen too. UserError
-    for a file with another configuration.
+    A model of `with_large_decoder` takes the file's decoder as its small one; that stays frozen.
+    UserError for a file with another configuration.
     """
     source, weights = load_module(path, "codec")
     if to_dict(with_large_decoder(source.config)) == to_dict(model.config):
         model.encoder.load_state_dict(source.encoder.state_dict())
         model.decoder.small.load_state_dict(source.decoder.state_dict())
-        model.decoder.small.requires_grad_(False)
     else:
         load_start_weights(path, "codec", model)
+    if model.config.input_channels:
+        model.decoder.small.requires_grad_(False)
     model.encoder.requires_grad_(False)
     return weights.hash
 

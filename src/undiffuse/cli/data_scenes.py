@@ -1,0 +1,36 @@
+"""`undiffuse data scenes`: a data set with scenes of several things."""
+
+from pathlib import Path
+
+import click
+
+from undiffuse.cli.options import PATH
+from undiffuse.cli.param_types import OUTPUT_FOLDER
+from undiffuse.errors import UserError
+
+
+@click.command()
+@click.argument("data", type=PATH)
+@click.option("-o", "--out", type=OUTPUT_FOLDER, required=True, help="Folder to write.")
+@click.option(
+    "--count", type=click.IntRange(1, 10**7), default=30000, show_default=True,
+    help="Scenes and icons in color to make.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True)
+def scenes(data: Path, out: Path, count: int, seed: int) -> None:
+    """Add scenes to a data set: several things, colors, places, sizes and surroundings.
+
+    DATA is a folder that `undiffuse data prepare --alpha` wrote. `undiffuse train denoiser --data
+    OUT` reads the result.
+    """
+    from undiffuse.cli.progress_bar import Display, Follower
+    from undiffuse.data.prepared import is_prepared, open_prepared
+    from undiffuse.data.scene_set import add_scenes
+
+    if not is_prepared(data):
+        raise UserError(f"{data} is no prepared data set: run `undiffuse data prepare --alpha`")
+    display = Display()
+    made = add_scenes(open_prepared(data), out, count, seed, str(data), Follower(display))
+    display.clear()
+    click.echo(f"{len(made.records)} pictures", err=True)
+    click.echo(out)

@@ -1,0 +1,135 @@
+"""A prepared data set with scenes, composites of emoji, and icons in color behind its pictures.
+
+CLIP's training makes these for each batch. The denoiser trains on latents and vectors that are
+computed once, so it needs them as pictures with captions.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator, Philox
+
+from undiffuse.data.composites import SIDE, make_composites, remove_colors, with_article
+from undiffuse.data.picture_set import PictureSet
+from undiffuse.data.prepared import (
+    PREPARED,
+    Row,
+    encode_channels,
+    open_prepared,
+    partial_folder,
+    write_rows,
+)
+from undiffuse.data.scene_layers import COLORS, tint
+from undiffuse.data.scene_things import thing_of
+from undiffuse.data.scenes import Scene, SceneMaker
+from undiffuse.data.shards import Sample
+from undiffuse.data.split import TRAIN
+from undiffuse.errors import UserError
+from undiffuse.imaging.files import write_atomic
+from undiffuse.imaging.png import unpremultiply
+
+# Of what is made; scenes are the rest, and replace what a data set has nothing for.
+ICON_SHARE, COMPOSITE_SHARE = 0.15, 0.4
+WHITE = "white"  # of which nothing is seen: the codec encodes pictures on white
+Follow = Callable[[str, float], None]
+
+
+def add_scenes(
+    pictures: PictureSet, folder: Path, number: int, seed: int, about: str,
+    follow: Follow = lambda what, share: None,
+) -> PictureSet:  # fmt: skip
+    """The pictures `(N, 4, S, S)`, and behind them `number` others, made of those of the training
+    split. They are written to `folder`, which must not exist. `about`: where the pictures come
+    from.
+
+    UserError for pictures without transparency, or of which no scene can be made.
+    """
+    if folder.exists():
+        raise UserError(f"{folder} exists: give another output folder")
+    if pictures.pictures.shape[1] != 4:
+        raise UserError(f"{about} has no transparency: prepare it with --alpha")
+    with partial_folder(folder) as partial:
+        rows = _rows(pictures, number, seed, follow)
+        total = write_rows(partial, rows, pictures.pictures.shape[1:])
+        described = {"settings": {"source": about, "scenes": number, "seed": seed}, "count": total}
+        write_atomic(partial / PREPARED, json.dumps(described).encode())
+        partial.rename(folder)
+    return open_prepared(folder)
+
+
+def _rows(pictures: PictureSet, number: int, seed: int, follow: Follow) -> Iterator[Row]:
+    for picture, record, key in zip(
+        pictures.pictures, pictures.records, pictures.keys, strict=True
+    ):
+        yield picture, {**record, "key": key}
+    trained = pictures.rows(lambda record: record["split"] == TRAIN)
+    scenes, icons = _scenes(pictures.subset(trained), seed), _icons(pictures, trained, seed)
+    composites = _composites(pictures, trained, number, seed)
+    for index in range(number):
+        follow("making scenes", index / number)
+        roll = Generator(Philox(key=[seed, index])).random()
+        kind = icons if roll < ICON_SHARE else composites if roll > 1 - COMPOSITE_SHARE else scenes
+        yield next(kind, None) or next(scenes)
+
+
+def _scenes(pictures: PictureSet, seed: int) -> Iterator[Row]:
+    found = (
+        thing_of(picture.transpose(1, 2, 0), record)
+        for picture, record in zip(pictures.pictures, pictures.records, strict=True)
+    )
+    maker = SceneMaker([thing for thing in found if thing is not None])
+    for index in count():
+        scene = maker.scene(seed, index)
+        if WHITE not in scene.truth.colors or scene.truth.ground:
+            yield scene.picture.transpose(2, 0, 1), _scene_record(scene, index)
+
+
+def _scene_record(scene: Scene, index: int) -> dict[str, Any]:
+    return _record([scene.caption], scene.style, f"scene-{index}", f"scene: {scene.truth.kind}")
+
+
+def _icons(pictures: PictureSet, trained: np.ndarray, seed: int) -> Iterator[Row]:
+    """Icons in other colors than black."""
+    icons = [row for row in trained if pictures.records[row].get("tintable")]
+    visible = [color for color in COLORS if color != WHITE]
+    for index in count() if icons else ():
+        rng = Generator(Philox(key=[seed, 1 << 40 | index]))
+        row, color = icons[int(rng.integers(len(icons)))], visible[int(rng.integers(len(visible)))]
+        record = pictures.records[row]
+        noun = remove_colors(record["name"])
+        plain = f"{color} {noun}"
+        captions = [plain, with_article(plain), f"{noun} in {color}", f"{noun}, {color}"]
+        picture = tint(pictures.pictures[row].transpose(1, 2, 0), color).transpose(2, 0, 1)
+        yield picture, _record(captions, record["family"], f"icon-{index}", "tinted")
+
+
+def _composites(pictures: PictureSet, trained: np.ndarray, number: int, seed: int) -> Iterator[Row]:
+    """Composites of emoji, which have one size: recolored, with hats, beside each other."""
+    emoji = [row for row in trained if pictures.records[row].get("style_group") == "emoji"]
+    if pictures.pictures.shape[-1] != SIDE or not emoji:
+        return
+    samples = [
+        Sample(
+            pictures.keys[row],
+            unpremultiply(np.ascontiguousarray(pictures.pictures[row].transpose(1, 2, 0))),
+            pictures.records[row],
+        )
+        for row in emoji
+    ]
+    for sample in make_composites(samples, number, seed):
+        captions = [sample.record["name"], with_article(sample.record["name"])]
+        kind = sample.record["composite"]
+        record = _record(captions, sample.record["family"], sample.key, kind)
+        yield encode_channels(sample.picture, 4), record
+
+
+def _record(captions: list[str], style: str, key: str, kind: str) -> dict[str, Any]:
+    return {
+        "key": key, "label": "", "name": captions[0], "captions": captions, "concept": captions[0],
+        "family": style, "split": TRAIN, "composite": kind, "group": "", "subgroup": "",
+        "tone": "", "colour": "", "keywords": [], "gloss": "", "tintable": False,
+    }  # fmt: skip

@@ -1,0 +1,75 @@
+"""A data set with scenes and icons in color behind its pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.test_mixture import pictures
+from undiffuse.data.picture_set import PictureSet
+from undiffuse.data.scene_layers import COLORS
+from undiffuse.data.scene_set import add_scenes
+from undiffuse.errors import UserError
+
+COUNT = 120
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+    return add_scenes(pictures(), tmp_path_factory.mktemp("scenes") / "out", COUNT, 3, "discs")
+
+
+def test_the_pictures_come_first_and_are_unchanged(made: PictureSet) -> None:
+    own = pictures()
+    assert len(made.records) == len(own.records) + COUNT
+    assert np.array_equal(made.pictures[: len(own.records)], own.pictures)
+    expected = [{**record, "key": key} for record, key in zip(own.records, own.keys, strict=True)]
+    assert made.records[: len(expected)] == expected
+
+
+def test_a_colored_icon_has_the_color_that_its_captions_name(made: PictureSet) -> None:
+    tinted = made.rows(lambda record: record.get("composite") == "tinted")
+    assert 8 < len(tinted) < COUNT / 3
+    for row in tinted:
+        (color,) = (name for name in COLORS if name in made.records[row]["captions"][0].split())
+        rgba = made.pictures[row]
+        solid = rgba[:3, rgba[3] == 255]
+        assert (solid == np.array(COLORS[color])[:, None]).all()
+        assert all(color in caption for caption in made.records[row]["captions"])
+
+
+def test_scenes_have_a_caption_and_the_style_of_their_things(made: PictureSet) -> None:
+    scenes = made.rows(lambda record: str(record.get("composite")).startswith("scene"))
+    styles = {made.records[row]["family"] for row in scenes}
+    assert styles <= {"noto", "flat", "solid", "ultimate"}
+    assert len(styles) > 1
+    assert all(made.records[row]["captions"][0] for row in scenes)
+    assert all(made.records[row]["split"] == "train" for row in scenes)
+
+
+def test_emoji_are_recolored_and_set_beside_each_other(made: PictureSet) -> None:
+    kinds = {str(record.get("composite")) for record in made.records}
+    assert {"beside", "two", "ground"} <= kinds
+
+
+def test_nothing_is_white_on_white(made: PictureSet) -> None:
+    for row in made.rows(lambda record: bool(record.get("composite"))):
+        rgba = made.pictures[row].astype(int)
+        on_white = rgba[:3] + 255 - rgba[3:]
+        assert (on_white < 230).any(), made.records[row]["name"]
+
+
+def test_the_same_seed_makes_the_same_set(made: PictureSet, tmp_path: Path) -> None:
+    again = add_scenes(pictures(), tmp_path / "again", COUNT, 3, "discs")
+    assert again.digest == made.digest
+    other = add_scenes(pictures(), tmp_path / "other", COUNT, 4, "discs")
+    assert other.digest != made.digest
+
+
+def test_pictures_without_transparency_and_a_folder_that_exists_are_refused(tmp_path: Path) -> None:
+    opaque = PictureSet(pictures().pictures[:, :3], pictures().records, pictures().keys)
+    with pytest.raises(UserError, match="--alpha"):
+        add_scenes(opaque, tmp_path / "out", 3, 0, "discs")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="exists"):
+        add_scenes(pictures(), tmp_path, 3, 0, "discs")
