@@ -10,13 +10,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import undiffuse
+from undiffuse.config import IMAGE_SIZE
 from undiffuse.data.shards import find_shards, read_shards
 from undiffuse.diffusion import add_noise, linear_schedule
 from undiffuse.diffusion.noise import noise
+from undiffuse.imaging.output import Output
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "images"
-SIDE, GAP, LABEL = 96, 6, 18  # pixels of a picture, between pictures, of a line of text
+SIDE, GAP, LABEL = 128, 6, 18  # pixels of a picture, between pictures, of a line of text
 NAMES = ("red apple", "cat face", "sunflower", "top hat", "books", "feather")
 MODEL = undiffuse.load()
 
@@ -35,9 +37,15 @@ def grid(
         top = LABEL + row * (SIDE + GAP)
         pen.text((0, top + SIDE // 2 - 8), label, "black", font)
         for column, picture in enumerate(pictures):
-            tile = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-            sheet.paste(tile, (left + column * (SIDE + GAP), top))
+            sheet.paste(tile(picture), (left + column * (SIDE + GAP), top))
     sheet.quantize(256).save(OUT / f"{name}.png", optimize=True)
+
+
+def tile(picture: np.ndarray) -> Image.Image:
+    """A picture of `SIDE` pixels on white; small ones are enlarged without smoothing."""
+    if len(picture) > SIDE or picture.shape[-1] == 4:
+        return Image.fromarray(Output(SIDE, "white").render(picture))
+    return Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.NEAREST)
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
@@ -62,7 +70,8 @@ def emoji(names: Sequence[str], style: str = "twemoji") -> list[np.ndarray]:
 
 def forward_process() -> None:
     levels = [0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0]
-    x0 = np.asarray(draw("a red apple"), np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
+    small = Output(IMAGE_SIZE, "white").render(draw("a red apple"))
+    x0 = small.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
     z0 = MODEL.codec.encode(x0)
     eps, z_eps = (noise(0, 0, 0, x.shape[1:])[None] for x in (x0, z0))
     pixels = [to_bytes(add_noise(linear_schedule(), x0, eps, t)[0]) for t in levels]
