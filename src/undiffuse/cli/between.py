@@ -8,6 +8,8 @@ from undiffuse.cli.options import MODEL, OVERWRITE, SEED, THREADS
 from undiffuse.cli.output_paths import check_output_path
 from undiffuse.cli.param_types import OUTPUT_FILE
 
+SMALL = 128  # pixels of a side
+
 
 @click.command()
 @click.argument("one")
@@ -15,7 +17,8 @@ from undiffuse.cli.param_types import OUTPUT_FILE
 @click.option("-n", "count", type=click.IntRange(2, 256), default=8)
 @SEED
 @click.option("--style", help="As for draw.")
-@click.option("--scale", type=click.IntRange(1, 16), default=2)
+@click.option("--scale", type=click.IntRange(1, 16),
+              help="Enlarge pixels. Default: 2 for pictures under 128 pixels, else 1.")  # fmt: skip
 @click.option(
     "-o",
     "--out",
@@ -32,7 +35,7 @@ def command(
     count: int,
     seed: int,
     style: str | None,
-    scale: int,
+    scale: int | None,
     out: Path,
     overwrite: bool,
     model: Path | None,
@@ -53,6 +56,7 @@ def command(
     suffix = check_suffix(out)
     check_output_path(out, overwrite=overwrite)
     pictures = load(model, threads).between(one, other, count, seed, style=style)
+    scale = scale or (2 if len(pictures[0].pixels) < SMALL else 1)
     if suffix == ".png":
         save_grid(pictures, out, scale, columns=count)
     else:

@@ -11,6 +11,7 @@ import numpy as np
 
 from undiffuse.imaging.animation import check_suffix, encode_animation
 from undiffuse.imaging.files import write_atomic
+from undiffuse.imaging.output import resize
 from undiffuse.imaging.png import Pixels, encode_png, upscale
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 MAX_FRAMES = 60  # evenly spaced over the steps
 COLUMNS = 10  # of a sheet
 GAP, LINE = 8, 16  # pixels
+SHEET_SIDE, FRAME_SIDE = 128, 256  # of a picture on a sheet, and in an animation
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One step: x_t and x0 as bytes (64, 64, 3), and a caption."""
+    """One step: x_t and x0 as bytes (S, S, 3), and a caption."""
 
     label: str
     x_t: Pixels
@@ -68,8 +70,7 @@ def encode_sheet(frames: list[Frame]) -> bytes:
     """A PNG: rows of x_t over x0, ten steps a row, from noise to picture."""
     from PIL import Image, ImageDraw, ImageFont
 
-    font, scale = ImageFont.load_default(), 2
-    side = len(frames[0].x_t) * scale
+    font, side = ImageFont.load_default(), SHEET_SIDE
     width = max(side, *(int(font.getlength(frame.label)) + 1 for frame in frames)) + GAP
     height, margin = 2 * side + LINE + 3 * GAP, 4 * GAP
     columns = min(COLUMNS, len(frames))
@@ -80,18 +81,24 @@ def encode_sheet(frames: list[Frame]) -> bytes:
         left, top = margin + number % columns * width, GAP + number // columns * height
         for row, (name, pixels) in enumerate((("x_t", frame.x_t), ("x0", frame.x0))):
             y = top + row * (side + GAP // 2)
-            image.paste(Image.fromarray(upscale(pixels, scale)), (left, y))
+            image.paste(Image.fromarray(_at_size(pixels, side)), (left, y))
             if number % columns == 0:
                 draw.text((GAP, y + side // 2), name, "black", font)
         draw.text((left, top + 2 * side + GAP), frame.label, "black", font)
     return encode_png(np.asarray(image))
 
 
+def _at_size(pixels: Pixels, side: int) -> Pixels:
+    """Bytes (side, side, 3): small pictures enlarged by whole pixels, others resized."""
+    times, rest = divmod(side, len(pixels))
+    return resize(pixels, side) if rest or not times else upscale(pixels, times)
+
+
 def _animation_frame(frame: Frame) -> "Image.Image":
-    """x_t beside x0, each enlarged four times, with captions below."""
+    """x_t beside x0, with captions below."""
     from PIL import Image, ImageDraw
 
-    pair = upscale(np.concatenate([frame.x_t, frame.x0], axis=1), 4)
+    pair = np.concatenate([_at_size(one, FRAME_SIDE) for one in (frame.x_t, frame.x0)], axis=1)
     height, width, _ = pair.shape
     image = Image.new("RGB", (width, height + LINE + GAP), "white")
     image.paste(Image.fromarray(pair), (0, 0))
