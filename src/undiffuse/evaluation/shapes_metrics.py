@@ -1,14 +1,10 @@
 """A model that was trained on the shapes data set, checked by program: `evaluate shapes`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 
 import numpy as np
 
 from undiffuse.data.shapes import (
-    COLORS,
-    SHAPES,
-    SIZES,
     CheckResult,
     Scene,
     check_scene,
@@ -28,6 +24,7 @@ KINDS: dict[str, tuple[float | None, float | None]] = {
     "equal objects": (None, None),
 }
 SEED = 2**63  # of the scenes to draw; training data has other seeds
+PATIENCE = 2500  # scenes without a new caption, after which there are no more
 Draw = Callable[[Sequence[str]], Pictures]
 Reconstruct = Callable[[Pictures], Pictures]
 
@@ -40,17 +37,16 @@ def scene_kind(scene: Scene) -> str:
 
 
 def choose_scenes(kind: str, held_out: bool, number: int) -> list[Scene]:
-    """`number` scenes with different captions; of one object there may be fewer."""
-    if kind == "one object":  # eight pairs of color and shape are held out
-        number = min(number, len(SIZES) * (8 if held_out else len(COLORS) * len(SHAPES) - 8))
+    """`number` scenes with different captions, or all that there are if these are fewer."""
     scenes: dict[str, Scene] = {}
-    for index in count():
+    index = last = 0
+    while len(scenes) < number and index - last < PATIENCE:
         scene = scene_at(index, SEED)
-        if scene_kind(scene) == kind and is_held_out(scene) == held_out:
-            scenes.setdefault(scene_caption(scene), scene)
-        if len(scenes) == number:
-            return list(scenes.values())
-    raise AssertionError
+        caption = scene_caption(scene)
+        if scene_kind(scene) == kind and is_held_out(scene) == held_out and caption not in scenes:
+            scenes[caption], last = scene, index
+        index += 1
+    return list(scenes.values())
 
 
 def evaluate_shapes(

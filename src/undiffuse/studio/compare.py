@@ -9,7 +9,7 @@ from undiffuse import diffusion
 from undiffuse.explore.space import Space
 from undiffuse.imaging.png import encode_png, on_white
 from undiffuse.pipeline import Preview, TextToImage
-from undiffuse.studio.drawing import Event, Events, data_uri, draw, preview_png
+from undiffuse.studio.drawing import Event, Events, data_uri, draw, preview_uri
 from undiffuse.studio.gallery import Gallery
 from undiffuse.studio.settings import Settings
 
@@ -56,7 +56,7 @@ def noise_levels(model: TextToImage, settings: Settings) -> Events:
     last = yield from _finish(previews)
     x0, shape = last.step.x_t[:1], model.denoiser.shape
     noise = diffusion.noise_source(settings.seed, [settings.index], shape)(0)
-    clean = data_uri(preview_png(on_white(model.decode(x0))[0]))
+    clean = preview_uri(on_white(model.decode(x0))[0])
     for level in range(NOISE_LEVELS + 1):
         t = level / NOISE_LEVELS
         alpha, sigma = map(float, model.denoiser.schedule.alpha_sigma(t))
@@ -64,7 +64,7 @@ def noise_levels(model: TextToImage, settings: Settings) -> Events:
         yield {
             "type": "step", "picture": 0, "step": level, "of": NOISE_LEVELS, "t": t,
             "picture_share": alpha, "noise_share": sigma,
-            "x_t": data_uri(preview_png(on_white(noisy)[0])), "x0": clean,
+            "x_t": preview_uri(on_white(noisy)[0]), "x0": clean,
         }  # fmt: skip
 
 
