@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
+import undiffuse
 from tests.conftest import Run
 from undiffuse.cli.draw import format_duration
 from undiffuse.cli.output_paths import slug
@@ -240,3 +241,15 @@ def test_between_writes_a_row_or_an_animation(run: Run) -> None:
         assert "exists already" in run("between", "cat", "dog", "-o", name)[2]
     assert "ends in .png" in run("between", "cat", "dog", "-o", "x.txt")[2]
     assert "parallel vectors" in run("between", "cat", "cat", "-o", "x.png")[2]
+
+
+def test_frames_of_a_transparent_model_do_not_show_through(run: Run) -> None:
+    run("between", "red heart", "cat face", "-n", "3", "--seed", "1", "-o", "a.gif", model=None)
+    image = Image.open("a.gif")
+    frames = [np.asarray(frame.convert("RGB")).copy() for frame in ImageSequence.Iterator(image)]
+    assert len(frames) == 3
+    pictures = undiffuse.load().between("red heart", "cat face", 3, 1)
+    for frame, picture in zip(frames, pictures, strict=True):
+        empty = picture.pixels[..., 3] == 0
+        assert empty.mean() > 0.05
+        assert (frame[empty] > 240).all()

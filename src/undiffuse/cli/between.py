@@ -49,7 +49,7 @@ def command(
 
     from undiffuse.imaging.animation import check_suffix, encode_animation
     from undiffuse.imaging.files import write_atomic
-    from undiffuse.imaging.png import upscale
+    from undiffuse.imaging.png import on_white, upscale
     from undiffuse.pipeline import load
     from undiffuse.pipeline.picture import save_grid
 
@@ -60,6 +60,8 @@ def command(
     if suffix == ".png":
         save_grid(pictures, out, scale, columns=count)
     else:
-        frames = [Image.fromarray(upscale(picture.pixels, scale)) for picture in pictures]
+        # On white: in a GIF, the frames before would show through transparent pixels.
+        shown = [upscale(on_white(picture.pixels), scale) for picture in pictures]
+        frames = [Image.fromarray(pixels) for pixels in shown]
         write_atomic(out, encode_animation(frames, suffix))
     click.echo(out)

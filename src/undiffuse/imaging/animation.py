@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from undiffuse.errors import UserError
 
@@ -23,13 +23,17 @@ def check_suffix(path: Path) -> str:
     return suffix
 
 
-def encode_animation(images: Sequence["Image.Image"], suffix: str) -> bytes:
-    """An endless animation in the format of a suffix. UserError if this Pillow can't write it."""
+def encode_animation(images: Sequence["Image.Image"], suffix: str, lossless: bool = True) -> bytes:
+    """An endless animation in the format of a suffix. UserError if this Pillow can't write it.
+
+    `lossless`: of WebP, which otherwise joins frames between which nothing can be seen.
+    """
     kind = ANIMATED_FORMATS[suffix]
     times = [FRAME_MS] * (len(images) - 1) + [LAST_FRAME_MS]
     file = BytesIO()
-    # Lossless, twenty noisy steps of 256 pixels would take 3 MB instead of 350 kB.
-    options = {"quality": WEBP_QUALITY, "method": 4} if kind == "WEBP" else {}
+    options: dict[str, Any] = {}
+    if kind == "WEBP":
+        options = {"lossless": True} if lossless else {"quality": WEBP_QUALITY, "method": 4}
     try:
         images[0].save(
             file, kind, save_all=True, append_images=images[1:], duration=times, loop=0, **options
