@@ -11,11 +11,16 @@ import { commandLine, pythonCode, recordJson, settingsOf } from "./record.js";
 const NOISE_LEVELS = 20;
 const WORD_STEPS = 8; // of a picture that is drawn for CLIP's matrix
 const MAX_SHOWN = 100; // steps of a drawing, evenly spaced
+// Decoding a large picture takes three times as long as a step of the denoiser.
+const MAX_LARGE_SHOWN = 4;
+const LARGE = 128; // pixels of a side
 
 const preview = async (pixels) => dataUri(await encodePng(onWhite(pixels)));
 
-const isShown = ({ index, steps }, shown = Math.min(MAX_SHOWN, steps)) =>
-  Math.floor((index * shown) / steps) > Math.floor(((index - 1) * shown) / steps);
+const isShown = ({ index, steps }, most) => {
+  const shown = Math.min(most, steps);
+  return Math.floor((index * shown) / steps) > Math.floor(((index - 1) * shown) / steps);
+};
 
 export class Drawing {
   // gallery: {addPicture, addUpload, picture}, where pictures are kept.
@@ -48,6 +53,10 @@ export class Drawing {
       python: pythonCode(record, scale) };
   }
 
+  get mostShown() {
+    return this.model.codec.config.image_size < LARGE ? MAX_SHOWN : MAX_LARGE_SHOWN;
+  }
+
   // The next step is computed while the codec shows this one. Returns the last step.
   async* stepEvents(steps, signal) {
     let next = steps.next();
@@ -59,7 +68,7 @@ export class Drawing {
         last = step;
         next = steps.next();
         next.catch(() => {}); // it is awaited, unless the drawing is stopped
-        if (isShown(step)) yield* this.showStep(step);
+        if (isShown(step, this.mostShown)) yield* this.showStep(step);
         signal?.throwIfAborted();
       }
     } finally {
@@ -68,8 +77,9 @@ export class Drawing {
   }
 
   async* showStep(step) {
-    const both = await this.model.decode(concatenate([step.x_t, step.x0]));
-    const shown = await Promise.all(both.map(preview));
+    const isLast = step.x_t.every((value, place) => value === step.x0[place]);
+    const rows = await this.model.decode(isLast ? step.x_t : concatenate([step.x_t, step.x0]));
+    const shown = await Promise.all((isLast ? [...rows, ...rows] : rows).map(preview));
     const count = shown.length / 2;
     for (let number = 0; number < count; number += 1) {
       yield { type: "step", picture: number, step: step.index, of: step.steps, t: step.t,

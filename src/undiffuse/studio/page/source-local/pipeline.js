@@ -50,11 +50,14 @@ export class TextToImage {
     return reader;
   }
 
-  // Pictures of latents (B, ...), as bytes.
+  // Pictures of latents (B, ...), as bytes. The last array is remembered: the last step that is
+  // shown is the finished picture.
   async decode(latents) {
+    if (this.decoded?.latents === latents) return this.decoded.pictures;
     const { image_size: side, image_channels: channels } = this.codec.config;
     const rows = await this.codec.decodeRows(latents);
-    return rows.map((row) => toPixels(row, side, channels));
+    this.decoded = { latents, pictures: rows.map((row) => toPixels(row, side, channels)) };
+    return this.decoded.pictures;
   }
 
   // The steps of a drawing; each has the `plan`, whose `pictures` finishes the last one.
