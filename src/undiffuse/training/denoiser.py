@@ -46,8 +46,8 @@ def sample_cond(
     cache: LatentCache, rows: np.ndarray, rng: Generator, tokens: bool = False
 ) -> Batch:
     """The conditions of this process's part of a batch: "cond" `(B, 512)`, in which rows of zeros
-    are unconditional; with `tokens` also the "ids" `(B, L)` and "lengths" `(B,)` of the captions'
-    tokens, with length 0 where there are none.
+    are unconditional. With `tokens` also "rows" `(R,)`, the captions that have tokens, and their
+    "ids" `(R, L)` and "lengths" `(R,)`.
     """
     count, size = len(rows), cache.pictures.shape[1]
     which = rng.integers(cache.captions.shape[1], size=count)
@@ -63,8 +63,10 @@ def sample_cond(
         without = torch.from_numpy(part(rng.random(count))) < WITHOUT_TOKENS
         without |= roll[:, 0] < UNCONDITIONAL_SHARE + PICTURE_SHARE
         chosen = torch.from_numpy(part(which))
-        batch["ids"] = cache.ids[index, chosen].long()
-        batch["lengths"] = cache.lengths[index, chosen].masked_fill(without, 0)
+        batch["rows"] = rows_read = (~without).nonzero()[:, 0]
+        batch["lengths"] = lengths = cache.lengths[index, chosen][rows_read]
+        longest = int(lengths.max()) if len(lengths) else 1
+        batch["ids"] = cache.ids[index, chosen][rows_read, :longest].long()
     return batch
 
 
@@ -151,7 +153,8 @@ class DenoiserRecipe:
         with autocast(self.device.type):
             if self.embedder is not None and count:
                 states = self.embedder.states(batch["ids"], batch["lengths"], count)
-                cond = torch.cat([cond, states], dim=1)
+                absent = states.new_zeros(len(cond), states.shape[1])
+                cond = torch.cat([cond, absent.index_copy(0, batch["rows"], states)], dim=1)
             prediction = self.network(batch["x_t"], batch["t"], cond)
         error = (prediction - batch["target"]).square().mean((1, 2, 3))
         return {"loss": (batch["weight"] * error).mean(), "error": error.detach().mean()}
