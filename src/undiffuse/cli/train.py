@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -20,15 +19,13 @@ from undiffuse.cli.train_options import (
     OUT,
     START,
     batch_option,
+    follower,
     read_pictures,
     run_stage,
     say,
     steps_option,
 )
 from undiffuse.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 class TrainGroup(click.Group):
@@ -229,7 +226,7 @@ def denoiser(
     judge = TextEmbedder.load(judge_path, chosen) if judge_path else None
     if start_weights:  # a file that does not fit is refused before the long work
         load_start_weights(start_weights, "denoiser", DenoiserNetwork(config), frozen.hashes)
-    cache = frozen.cache(pictures, out.parent / "cache", say)
+    cache = frozen.cache(pictures, out.parent / "cache", say, follower())
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     stage = denoiser_stage(
         pictures, frozen, cache, config, options, learning_rate, noise_level_mean, judge,

@@ -14,6 +14,7 @@ from undiffuse.cli.train_options import (
     DEVICE,
     OUT,
     batch_option,
+    follower,
     read_pictures,
     run_stage,
     say,
@@ -100,7 +101,9 @@ def command(
     sampled = None
     if sampled_by:
         pictures, cache = train_rows(everything), out.parent / "cache"
-        sampled = sample_latents(pictures, sampled_by, cache, sampled_count, say, chosen)
+        sampled = sample_latents(
+            pictures, sampled_by, cache, sampled_count, say, chosen, follow=follower()
+        )  # fmt: skip
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     stage = codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled)
     run_stage(stage, tensorboard)

@@ -9,6 +9,7 @@ from undiffuse.cli.deprecated import RenamedOption
 from undiffuse.cli.options import PATH
 from undiffuse.cli.param_types import OUTPUT_FOLDER
 from undiffuse.cli.progress import Watch, train_with_progress
+from undiffuse.cli.progress_bar import Display, Follower
 from undiffuse.cli.train_model import DEVICE_HELP, DEVICES
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ def say(line: str) -> None:
 
     if is_main():
         click.echo(line, err=True)
+
+
+def follower() -> Follower:
+    """Shows the progress of work before the first step, in the main process."""
+    from undiffuse.training.distributed import is_main
+
+    return Follower(Display(quiet=not is_main()))
 
 
 def report_bad_sample(where: str, reason: str) -> None:

@@ -130,6 +130,7 @@ def embed_dataset(
 ) -> dict[str, Tensor]:
     """What `LatentCache` has of captions and of CLIP, of a training set."""
     captions, tokens = [], []
+    follow("embedding captions", 0.0)
     for which in range(CAPTIONS):
         rng = Generator(Philox(key=[1000 + which, len(pictures.records)]))
         texts = [random_caption(record, rng, STYLED_SHARE).text for record in pictures.records]
