@@ -88,7 +88,7 @@ def denoiser_steps(clock: Clock) -> None:
     config = DenoiserConfig()
     latents = torch.randn(1, PICTURES, config.channels, config.side, config.side).half()
     captions = torch.nn.functional.normalize(torch.randn(PICTURES, 1, config.embed), dim=-1)
-    cache = LatentCache(latents, captions.half(), captions[:, 0].half())
+    cache = LatentCache(captions.half(), captions[:, 0].half(), x0=latents)
     weights = Path(undiffuse.__file__).with_name("weights")
     frozen = FrozenModels.load(weights / "clip.safetensors", weights / "codec.safetensors")
     with tempfile.TemporaryDirectory() as folder:

@@ -16,6 +16,7 @@ from undiffuse.cli.train import command as train_command
 from undiffuse.config import STAGE_PRESETS, ClipConfig
 from undiffuse.data.shards import write_shards
 from undiffuse.errors import UserError
+from undiffuse.pipeline import load
 from undiffuse.runtime.weights import read_weights, write_weights
 from undiffuse.training import checkpoint
 from undiffuse.training.latent_cache import FrozenModels
@@ -106,8 +107,6 @@ def test_validation_results_are_logged_and_drawn(trained: Path) -> None:
 
 
 def test_a_module_with_a_missing_tensor_is_refused(trained: Path, tmp_path: Path) -> None:
-    from undiffuse.runtime.weights import write_weights
-
     path = trained / "denoiser" / "denoiser.safetensors"
     model, weights = load_module(path, "denoiser")
     assert not model.training
@@ -196,6 +195,31 @@ def test_a_decoder_is_finetuned_on_sampled_latents(trained: Path, tmp_path: Path
         run("codec", *common, *start, "-o", tmp_path / "decoder")
     with pytest.raises(UserError, match="has no CLIP in it"):
         run("codec", *common, *start, "--sampled-by", trained, "-o", tmp_path / "other")
+
+
+def test_a_model_is_distilled_and_draws_in_few_steps(trained: Path, tmp_path: Path) -> None:
+    model, student = tmp_path / "model", tmp_path / "few" / "student"
+    for folder in (model, student):
+        folder.mkdir(parents=True)
+        for kind in ("clip", "codec"):
+            shutil.copy(trained / kind / f"{kind}.safetensors", folder)
+    shutil.copy(trained / "denoiser" / "denoiser.safetensors", model)
+    common = ("few-steps", "--data", FOLDER, "--model", model, "-o", student)
+    short = ("--trajectories", "256", "--steps", "2", "--batch", "16", *EAGER)
+    with pytest.raises(UserError, match="20 must be a multiple"):
+        run(*common, *short, "--few", "3")
+    result = run(*common, *short, "--few", "2")
+    assert result.exit_code == 0, result.output
+    assert run("export-onnx", student).exit_code == 0
+    drawing = load(student)
+    assert (drawing.defaults.steps, drawing.defaults.guidance) == (2, 1.0)
+    assert drawing.generate("cat", style="")[0].record["steps"] == 2
+    path = student / "denoiser.safetensors"
+    weights = read_weights(path, "denoiser")
+    assert weights.meta["teacher"] == read_weights(model / path.name, "denoiser").hash
+    write_weights(path, weights.tensors, {**weights.meta, "few_steps": "four"})
+    with pytest.raises(UserError, match="few_steps='four'"):
+        load(student)
 
 
 def test_a_denoiser_starts_from_weights(trained: Path, tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ def test_a_batch_without_composites_is_full() -> None:
     x0 = torch.randn(1, len(few.records), 8, 4, 4).half()
     vectors = torch.randn(len(few.records), 1, 512).half()
     network = DenoiserNetwork(tiny.DENOISER)
-    made = DenoiserRecipe(network, few, LatentCache(x0, vectors, vectors[:, 0]), 16, compiled=False)
+    made = DenoiserRecipe(
+        network, few, LatentCache(vectors, vectors[:, 0], x0=x0), 16, compiled=False
+    )
     assert torch.isfinite(made.loss(0, rng())["loss"])
     coded = CodecRecipe(tiny.make("codec", Path()).model, few, 16, compiled=False)
     assert torch.isfinite(coded.loss(0, rng())["loss"])

@@ -37,7 +37,7 @@ def embedder() -> TextEmbedder:
 
 def cache(texts: TextEmbedder) -> LatentCache:
     embeddings = embed_dataset(pictures(), texts)
-    return LatentCache(tiny.cache().x0, **embeddings)
+    return LatentCache(x0=tiny.cache().x0, **embeddings)
 
 
 def test_most_captions_have_tokens_and_pictures_have_none() -> None:

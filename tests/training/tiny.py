@@ -58,7 +58,7 @@ def cache(side: int = 4, channels: int = 8) -> LatentCache:
     draw = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(count, 3, 512, generator=draw), dim=-1)
     x0 = torch.randn(2, count, channels, side, side, generator=draw)
-    return LatentCache(x0.half(), vectors[:, :2].half(), vectors[:, 2].half())
+    return LatentCache(vectors[:, :2].half(), vectors[:, 2].half(), x0=x0.half())
 
 
 def make(kind: str, folder: Path, steps: int = STEPS, batch: int = 32, **changed: Any) -> Run:

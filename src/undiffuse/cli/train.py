@@ -10,6 +10,7 @@ from undiffuse.cli.export_int8 import export as export_int8
 from undiffuse.cli.options import PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FOLDER, FiniteFloat
 from undiffuse.cli.train_codec import command as codec
+from undiffuse.cli.train_few_steps import command as few_steps
 from undiffuse.cli.train_model import TENSORBOARD
 from undiffuse.cli.train_model import command as model
 from undiffuse.cli.train_options import (
@@ -49,6 +50,7 @@ def command() -> None:
 command.add_command(model)
 command.add_command(export_int8)
 command.add_command(codec)
+command.add_command(few_steps)
 
 
 @command.command()

@@ -198,7 +198,7 @@ class Experiment:
         model = self.new_network(target, seed)
         captions = self.prompt_vectors[torch.from_numpy(self.pictures.which)][:, None].half()
         latents = patchify(self.pictures.pixels)[None].half()
-        cache = LatentCache(latents, captions, self.picture_vectors.half())
+        cache = LatentCache(captions, self.picture_vectors.half(), x0=latents)
         pictures, batch = self.pictures.to_picture_set(), self.budget.batch
         recipe = DenoiserRecipe(model, pictures, cache, batch, compiled=False)
         trained = self.train(model, recipe.loss, seed, f"predicting {target}")

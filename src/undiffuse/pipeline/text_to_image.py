@@ -243,6 +243,8 @@ def load(
     defaults = DrawConfig()
     if denoiser.default_style is not None:
         defaults = replace(defaults, style=denoiser.default_style)
+    if denoiser.few_steps:
+        defaults = replace(defaults, steps=denoiser.few_steps, guidance=1.0, sampler="euler")
     reader = Reader(Lexicon(folder / FILE)) if (folder / FILE).exists() else None
     model = TextToImage(encoder.result(), denoiser, codec.result(), folder, defaults, reader)
     _check_trained_with(denoiser, "clip", model.clip.hash, folder)

@@ -32,6 +32,7 @@ from undiffuse.runtime.session import Session, weight_file
 from undiffuse.runtime.weights import Weights, read_weights
 
 Floats = NDArray[np.float32]
+MAX_FEW_STEPS = 100
 
 
 class Encoder(Protocol):
@@ -158,7 +159,8 @@ class DenoiserRuntime:
 
     `hash` identifies the weights. `trained_with` holds the hashes of the CLIP and of the codec's
     encoder that it was trained with. `styles` are those that it knows; `default_style` is None
-    where the file does not say.
+    where the file does not say. `few_steps` is the number of steps that a distilled network takes,
+    without guidance; 0 for others.
     """
 
     def __init__(self, folder: Path, threads: int = 2) -> None:
@@ -170,6 +172,7 @@ class DenoiserRuntime:
         self.trained_with = {kind: weights.meta.get(kind) for kind in ("clip", "codec")}
         self.styles = tuple(map(str, weights.meta.get("styles", STYLES)))
         self.default_style: str | None = weights.meta.get("style")
+        self.few_steps = _few_steps(weights, path)
         self.schedule = lookup(SCHEDULES, self.config.schedule, "schedule")
         lookup(TARGETS, self.config.target, "target")
         self._session = Session(folder, "denoiser", weights, threads)
@@ -259,6 +262,13 @@ def _config(kind: type[Config], weights: Weights, path: Path) -> Config:
         ):
             raise UserError(f"{path} is broken: its configuration has {name}={value!r}")
     return config
+
+
+def _few_steps(weights: Weights, path: Path) -> int:
+    found = weights.meta.get("few_steps", 0)
+    if not isinstance(found, int) or not 0 <= found <= MAX_FEW_STEPS:
+        raise UserError(f"{path} is broken: its metadata has few_steps={found!r}")
+    return found
 
 
 def _read_part(folder: Path, kind: str, part: str, known: str) -> Weights:

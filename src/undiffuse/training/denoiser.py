@@ -21,7 +21,7 @@ from undiffuse.training.batches import MixedSampler
 from undiffuse.training.devices import CPU, Batch, to_device
 from undiffuse.training.distributed import part
 from undiffuse.training.embedder import TextEmbedder
-from undiffuse.training.latent_cache import LatentCache
+from undiffuse.training.latent_cache import Embeddings, LatentCache
 from undiffuse.training.precision import autocast
 
 UNCONDITIONAL_SHARE, PICTURE_SHARE = 0.1, 0.2
@@ -42,9 +42,7 @@ def chain_length(target: str) -> int:
     return CHAIN if target == "previous" else 0
 
 
-def sample_cond(
-    cache: LatentCache, rows: np.ndarray, rng: Generator, tokens: bool = False
-) -> Batch:
+def sample_cond(cache: Embeddings, rows: np.ndarray, rng: Generator, tokens: bool = False) -> Batch:
     """The conditions of this process's part of a batch: "cond" `(B, 512)`, in which rows of zeros
     are unconditional. With `tokens` also "rows" `(R,)`, the captions that have tokens, and their
     "ids" `(R, L)` and "lengths" `(R,)`.
@@ -63,11 +61,26 @@ def sample_cond(
         without = torch.from_numpy(part(rng.random(count))) < WITHOUT_TOKENS
         without |= roll[:, 0] < UNCONDITIONAL_SHARE + PICTURE_SHARE
         chosen = torch.from_numpy(part(which))
-        batch["rows"] = rows_read = (~without).nonzero()[:, 0]
-        batch["lengths"] = lengths = cache.lengths[index, chosen][rows_read]
-        longest = int(lengths.max()) if len(lengths) else 1
-        batch["ids"] = cache.ids[index, chosen][rows_read, :longest].long()
+        lengths = cache.lengths[index, chosen].masked_fill(without, 0)
+        batch |= tokens_of(cache.ids[index, chosen], lengths)
     return batch
+
+
+def tokens_of(ids: Tensor, lengths: Tensor) -> Batch:
+    """The "rows" `(R,)` of `ids` `(B, L)` that have tokens, and their "ids" and "lengths"."""
+    rows = (lengths > 0).nonzero()[:, 0]
+    longest = int(lengths.max()) if len(rows) else 1
+    return {"rows": rows, "ids": ids[rows, :longest].long(), "lengths": lengths[rows]}
+
+
+def with_states(batch: Batch, embedder: TextEmbedder | None, count: int) -> Tensor:
+    """The "cond" of a batch, and behind it the states of `count` tokens of its texts."""
+    cond = batch["cond"]
+    if embedder is None or not count:
+        return cond
+    states = embedder.states(batch["ids"], batch["lengths"], count)
+    absent = states.new_zeros(len(cond), states.shape[1])
+    return torch.cat([cond, absent.index_copy(0, batch["rows"], states)], dim=1)
 
 
 class DenoiserRecipe:
@@ -149,12 +162,8 @@ class DenoiserRecipe:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch on the device."""
-        cond, count = batch["cond"], self.config.text_tokens
         with autocast(self.device.type):
-            if self.embedder is not None and count:
-                states = self.embedder.states(batch["ids"], batch["lengths"], count)
-                absent = states.new_zeros(len(cond), states.shape[1])
-                cond = torch.cat([cond, absent.index_copy(0, batch["rows"], states)], dim=1)
+            cond = with_states(batch, self.embedder, self.config.text_tokens)
             prediction = self.network(batch["x_t"], batch["t"], cond)
         error = (prediction - batch["target"]).square().mean((1, 2, 3))
         return {"loss": (batch["weight"] * error).mean(), "error": error.detach().mean()}

@@ -28,20 +28,28 @@ Follow = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class LatentCache:
-    """What the frozen networks compute for N pictures, in float16.
+class Embeddings:
+    """What CLIP computes for N pictures, in float16.
 
-    `x0`: latents `(VARIANTS, N, C, S, S)`; the first variant is not augmented. `captions`: CLIP
-    vectors of captions `(N, CAPTIONS, D)`; `pictures`: of the pictures `(N, D)`. D is 512, or that
-    of a pretrained CLIP. `ids` and `lengths`: the captions' tokens, `(N, CAPTIONS, L)` and
-    `(N, CAPTIONS)`; a pretrained CLIP has none.
+    `captions`: vectors of captions `(N, CAPTIONS, D)`; `pictures`: of the pictures `(N, D)`. D is
+    512, or that of a pretrained CLIP. `ids` and `lengths`: the captions' tokens,
+    `(N, CAPTIONS, L)` and `(N, CAPTIONS)`; a pretrained CLIP has none.
     """
 
-    x0: Tensor
     captions: Tensor
     pictures: Tensor
     ids: Tensor | None = None
     lengths: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentCache(Embeddings):
+    """What the frozen networks compute for N pictures, in float16.
+
+    `x0`: latents `(VARIANTS, N, C, S, S)`; the first variant is not augmented.
+    """
+
+    x0: Tensor
 
 
 @dataclass(frozen=True)
@@ -83,16 +91,14 @@ class FrozenModels:
             folder / f"latents-{self.hashes['codec']}-{pictures.digest[:16]}.safetensors",
             lambda: encode_dataset(pictures, self.codec.encode, self.device, follow),
         )
-        return LatentCache(**latents, **embeddings)
+        return LatentCache(**latents, **vars(embeddings))
 
     def embeddings(
         self, pictures: PictureSet, folder: Path, follow: Follow = lambda what, share: None
-    ) -> dict[str, Tensor]:
-        """`LatentCache.captions` and `LatentCache.pictures`, read from `folder` as in `cache`."""
-        return cached(
-            folder / f"captions-{self.hashes['clip']}-{pictures.digest[:16]}.safetensors",
-            lambda: embed_dataset(pictures, self.embed_texts, follow),
-        )
+    ) -> Embeddings:
+        """The embeddings alone, read from `folder` as in `cache`."""
+        path = folder / f"captions-{self.hashes['clip']}-{pictures.digest[:16]}.safetensors"
+        return Embeddings(**cached(path, lambda: embed_dataset(pictures, self.embed_texts, follow)))
 
 
 def cached(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -128,7 +134,7 @@ def encode_dataset(
 def embed_dataset(
     pictures: PictureSet, embed_texts: Embedder, follow: Follow = lambda what, share: None
 ) -> dict[str, Tensor]:
-    """What `LatentCache` has of captions and of CLIP, of a training set."""
+    """The tensors of `Embeddings` of a training set."""
     captions, tokens = [], []
     follow("embedding captions", 0.0)
     for which in range(CAPTIONS):

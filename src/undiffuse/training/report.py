@@ -236,7 +236,7 @@ def final_samples(
     chosen = np.sort(np.array(rows[:SEARCHED], np.int64))
     known = trained.subset(chosen)
     shown = rgb(known.pictures)
-    vectors = frozen.embeddings(trained, folder / "cache")["pictures"][chosen].float().numpy()
+    vectors = frozen.embeddings(trained, folder / "cache").pictures[chosen].float().numpy()
     index = TrainingIndex.build(
         reduce(shown), vectors, [record["concept"] for record in known.records]
     )

@@ -29,6 +29,19 @@ def torch_denoiser(model: DenoiserNetwork, chain: int) -> Denoiser:
     return diffusion.as_denoiser(model.config.target, schedule, network, chain=chain)
 
 
+def sample_few(model: DenoiserNetwork, cond: Tensor, steps: int) -> Tensor:
+    """Latents as of `sample`, from noise of seed 0, by a network that was trained for few steps."""
+    config = model.config
+    shape = (config.channels, config.side, config.side)
+    noise = torch.from_numpy(diffusion.batch_noise(0, range(len(cond)), 0, shape)).to(cond.device)
+    taken = diffusion.euler(
+        torch_denoiser(model, 0), noise, cond, schedule=SCHEDULES[config.schedule],
+        times=diffusion.shifted_times(steps, SHIFT),
+    )  # fmt: skip
+    x_t: Tensor = list(taken)[-1].x_t
+    return x_t
+
+
 def load_denoiser(path: Path) -> Denoiser:
     """The denoiser of a weight file, in float32.
 

@@ -1,6 +1,6 @@
 """Validation during training: accuracy of CLIP, error of the codec, samples of the denoiser."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,12 @@ SAMPLES, GUIDANCE = 192, 3.0  # SAMPLES: that the judge sees
 SHEET = 8  # pictures of a sample sheet
 ERROR_LEVELS, ERROR_PICTURES = (0.25, 0.5, 0.75), 64
 Sheet = NDArray[np.uint8]
+Draw = Callable[[DenoiserNetwork, Tensor], Tensor]  # (network, cond) -> latents
+
+
+def guided(network: DenoiserNetwork, cond: Tensor) -> Tensor:
+    """`sample` with the guidance of validation."""
+    return sample(network, cond, GUIDANCE)
 
 
 @dataclass(frozen=True)
@@ -131,31 +137,43 @@ def validate_denoiser(
     run: Run, frozen: FrozenModels, judge: TextEmbedder | None, pictures: PictureSet,
     style: str = "twemoji", prompts: Sequence[str] = (), held_out: PictureSet | None = None,
 ) -> Validation:  # fmt: skip
-    """Draw the prompts, by default names in `pictures`, with the averaged weights and noise of seed
-    0. The error on `held_out` pictures, and the judge's accuracy on names.
-    """
-    model, names = ema_model(run), _plain_names(pictures)
-    order = sorted(names, key=lambda name: unit_hash("look", name))
+    """`validate_samples` of the averaged weights, and the error on `held_out` pictures."""
+    model: DenoiserNetwork = ema_model(run)
     figures = denoising_error(model, frozen, held_out) if held_out and held_out.records else {}
-    sheet = draw_prompts(model, frozen, list(prompts or order[:SHEET]), style)
+    drawn = validate_samples(model, frozen, judge, pictures, style, prompts)
+    return Validation(figures | drawn.figures, drawn.sheet)
+
+
+@torch.inference_mode()
+def validate_samples(
+    network: DenoiserNetwork, frozen: FrozenModels, judge: TextEmbedder | None,
+    pictures: PictureSet, style: str, prompts: Sequence[str] = (), draw: Draw = guided,
+) -> Validation:  # fmt: skip
+    """Draw the prompts, by default names in `pictures`, with noise of seed 0, and state the judge's
+    accuracy on names.
+    """
+    names = _plain_names(pictures)
+    order = sorted(names, key=lambda name: unit_hash("look", name))
+    figures: dict[str, float] = {}
+    sheet = draw_prompts(network, frozen, list(prompts or order[:SHEET]), style, draw)
     if judge is not None:
-        pixels = draw_prompts(model, frozen, order[:SAMPLES], style)
+        pixels = draw_prompts(network, frozen, order[:SAMPLES], style, draw)
         rounded = ((pixels.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1  # as in a saved file
         labels = [names.index(name) for name in order[:SAMPLES]]
-        vectors = judge.embed_pixels(rounded)
-        accuracy = top_k_accuracy(vectors, judge(names), labels)
-        figures |= {f"names {name}": value for name, value in accuracy.items()}
+        accuracy = top_k_accuracy(judge.embed_pixels(rounded), judge(names), labels)
+        figures = {f"names {name}": value for name, value in accuracy.items()}
     return Validation(figures, image_grid(sheet, SHEET))
 
 
 @torch.inference_mode()
 def draw_prompts(
-    network: DenoiserNetwork, frozen: FrozenModels, prompts: list[str], style: str
-) -> Tensor:
+    network: DenoiserNetwork, frozen: FrozenModels, prompts: list[str], style: str,
+    draw: Draw = guided,
+) -> Tensor:  # fmt: skip
     """Pictures `(B, C, H, W)` of prompts in a style; picture i has the noise of seed 0, index i."""
     texts = [f"{prompt} in {style} style" if style else prompt for prompt in prompts]
     cond = frozen.embed_texts.cond(texts, network.config.text_tokens)
-    pixels: Tensor = frozen.codec.decode(sample(network, cond, GUIDANCE))
+    pixels: Tensor = frozen.codec.decode(draw(network, cond))
     return pixels
 
 
