@@ -95,10 +95,10 @@ def test_the_target_previous_is_trained_on_a_chain(monkeypatch: pytest.MonkeyPat
     assert chain_length("x0") == 0
 
 
-def test_a_quarter_of_a_batch_are_composites() -> None:
+def test_three_of_eight_pictures_of_a_batch_are_composites() -> None:
     rows = MixedSampler(pictures()).draw(64, rng())
     composites = [bool(pictures().records[row].get("composite")) for row in rows]
-    assert composites == [False] * 48 + [True] * 16
+    assert composites == [False] * 40 + [True] * 24
 
 
 def test_a_batch_without_composites_is_full() -> None:

@@ -109,7 +109,7 @@ def write_sheet(path: Path, pictures: Any, verdicts: Any) -> None:
 
     labels = [
         verdict.prompt.prompt if verdict.passed
-        else "✗ " + ", ".join(name for name, right in verdict.checks.items() if not right)
+        else "wrong " + ", ".join(name for name, right in verdict.checks.items() if not right)
         + ": " + verdict.prompt.prompt
         for verdict in verdicts[:SHEET]
     ]  # fmt: skip

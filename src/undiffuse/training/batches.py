@@ -5,8 +5,8 @@ from numpy.random import Generator
 
 from undiffuse.data.picture_set import BalancedSampler, PictureSet
 
-COMPOSITE_SHARE = 0.25
-OTHER_SHARE = 0.25  # of the originals, where a data set has emoji and others
+COMPOSITE_SHARE = 0.375
+OTHER_SHARE = 0.2  # of the originals, where a data set has emoji and others
 
 
 class MixedSampler:
