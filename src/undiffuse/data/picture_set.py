@@ -137,10 +137,12 @@ class PictureSet:
 
 
 class BalancedSampler:
-    """Samples a concept uniformly, then a style of it, then with or without skin tone.
+    """Samples a concept, then a style of it, then with or without skin tone.
 
-    Two thirds of the emoji are people in five skin tones. Without balancing, training would see
-    little else. Flags are sampled half as often as other concepts.
+    Emoji concepts are equally frequent, but flags half as frequent: two thirds of the emoji are
+    people in five skin tones, and without balancing, training would see little else. Of captioned
+    pictures, whose concept is the caption, each picture is equally frequent: a caption of a hundred
+    pictures must not be as rare as one of a single picture.
     """
 
     def __init__(self, pictures: PictureSet, rows: Rows) -> None:
@@ -150,9 +152,15 @@ class BalancedSampler:
             by_tone = concepts.setdefault(record["concept"], {}).setdefault(record["family"], {})
             by_tone.setdefault(bool(record["tone"]), []).append(int(row))
         self.concepts = [styles for _, styles in sorted(concepts.items())]
-        group = {pictures.records[row]["concept"]: pictures.records[row]["group"] for row in rows}
-        weights = [0.5 if group[name] == "flags" else 1.0 for name in sorted(concepts)]
-        self.cumulative = np.cumsum(np.array(weights) / np.sum(weights))
+        weights = dict.fromkeys(sorted(concepts), 0.0)
+        for row in rows:
+            record = pictures.records[row]
+            if "captions" in record:
+                weights[record["concept"]] += 1.0
+            else:
+                weights[record["concept"]] = 0.5 if record["group"] == "flags" else 1.0
+        shares = np.array(list(weights.values()))
+        self.cumulative = np.cumsum(shares / shares.sum())
 
     def draw(self, count: int, rng: Generator, styles: int = 1) -> Rows:
         """`count` rows: `count / styles` concepts, each in up to `styles` different styles."""

@@ -165,8 +165,12 @@ class Run:
 
 
 def learning_rate_factor(step: int, run: Run) -> float:
-    """Linear warm-up to 1, then constant, then linear decay to 0.02 at the last step."""
-    warmup = min(1.0, (step - run.start_step + 1) / run.warmup)
+    """Linear warm-up to 1, then constant, then linear decay to 0.02 at the last step.
+
+    The warm-up takes `run.warmup` steps, but at most a tenth of the run.
+    """
+    longest = max(1, min(run.warmup, (run.steps - run.start_step) // 10))
+    warmup = min(1.0, (step - run.start_step + 1) / longest)
     start = run.decay_from * run.steps
     decay = 1.0 if step < start else 1.0 - 0.98 * (step - start) / max(run.steps - start, 1.0)
     return warmup * decay
