@@ -135,14 +135,12 @@ def test_only_the_given_rows_are_sampled() -> None:
 
 def test_captioned_pictures_are_equally_frequent() -> None:
     """A caption of nine pictures is drawn nine times as often as one of a single picture."""
-    records = [
-        {**SET.records[0], "captions": [text], "concept": text} for text in ["common"] * 9 + ["rare"]
-    ]
+    texts = ["common"] * 9 + ["rare"]
+    records = [{**SET.records[0], "captions": [text], "concept": text} for text in texts]
     made = PictureSet(np.zeros((10, 3, 2, 2), np.uint8), records, list("abcdefghij"))
     rows = BalancedSampler(made, np.arange(10)).draw(20_000, rng())
     shares = np.bincount(rows) / len(rows)
     np.testing.assert_allclose(shares, 0.1, atol=0.01)
-
 
 
 def test_the_same_generator_gives_the_same_rows() -> None:
