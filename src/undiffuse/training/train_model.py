@@ -50,7 +50,7 @@ from undiffuse.training.validation import choose_prompts
 
 # torch.compile takes a minute or more: stages below this many seconds, or steps, do without.
 COMPILE_ABOVE, COMPILE_STEPS = 400.0, 500
-BATCHES = {"clip": 256, "codec": 64, "denoiser": 128, "decoder": 48}
+BATCHES = {"clip": 128, "codec": 64, "denoiser": 128, "decoder": 48}
 KINDS = {"clip": "clip", "codec": "codec", "denoiser": "denoiser", "decoder": "codec"}
 
 
