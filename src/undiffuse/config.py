@@ -81,6 +81,7 @@ class DenoiserConfig:
     embed: int = EMBED_DIM  # dimensions of the CLIP vector
     text_tokens: int = 0  # states of the text's tokens that are read beside the CLIP vector
     text_channels: int = 256  # of each: the text_width of CLIP
+    text_depth: int = 0  # blocks over the tokens of the text, before the picture attends to them
 
     @property
     def cond_size(self) -> int:
@@ -163,7 +164,7 @@ Config = TypeVar("Config")
 # written at these values, so that files and graphs of that version stay valid.
 IMPLIED = {
     "image_size": IMAGE_SIZE, "image_channels": 3, "patch": 2, "embed": EMBED_DIM,
-    "text_tokens": 0, "text_channels": 256, "input_size": 0, "input_channels": 0,
+    "text_tokens": 0, "text_channels": 256, "text_depth": 0, "input_size": 0, "input_channels": 0,
     "decoder_widths": [],
 }  # fmt: skip
 

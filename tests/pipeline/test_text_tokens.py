@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from undiffuse.training.model_io import load_module  # noqa: E402
 
-CONFIG = replace(LATENT, text_tokens=6, text_channels=CLIP.text_width)
+CONFIG = replace(LATENT, text_tokens=6, text_channels=CLIP.text_width, text_depth=1)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,8 @@ def test_absent_tokens_do_not_matter(model: TextToImage) -> None:
     rng = np.random.default_rng(1)
     module, _ = load_module(model.folder / "denoiser.safetensors", "denoiser")
     short = type(module)(replace(CONFIG, text_tokens=2))
-    short.load_state_dict(module.state_dict())
+    state = module.state_dict()
+    short.load_state_dict(state | {"text_places": state["text_places"][:2]})
     x_t = torch.from_numpy(rng.standard_normal((1, *model.denoiser.shape), dtype=np.float32))
     cond = torch.from_numpy(rng.standard_normal((1, CONFIG.cond_size), dtype=np.float32))
     cond[:, 512 + 2 * CLIP.text_width :] = 0.0
@@ -73,6 +74,26 @@ def test_absent_tokens_do_not_matter(model: TextToImage) -> None:
         np.testing.assert_allclose(
             short(x_t, torch.ones(1), cond[:, : 512 + 2 * CLIP.text_width]), long, atol=1e-5
         )
+
+
+def test_the_order_of_the_tokens_matters_if_blocks_read_them(folder: Path) -> None:
+    """Attention to tokens without places is the same for any order of them."""
+    rng = np.random.default_rng(2)
+    x_t = torch.from_numpy(
+        rng.standard_normal((1, CONFIG.channels, CONFIG.side, CONFIG.side), dtype=np.float32)
+    )
+    states = torch.from_numpy(rng.standard_normal((6, CLIP.text_width), dtype=np.float32))
+    vector = torch.from_numpy(rng.standard_normal((1, 512), dtype=np.float32))
+    one, other = (
+        torch.cat([vector, each.flatten()[None]], dim=1) for each in (states, states.flip(0))
+    )
+    module, _ = load_module(folder / "denoiser.safetensors", "denoiser")
+    without = type(module)(replace(CONFIG, text_depth=0))
+    without.load_state_dict(module.state_dict(), strict=False)
+    with torch.inference_mode():
+        level = torch.full((1,), 0.5)
+        torch.testing.assert_close(without(x_t, level, one), without(x_t, level, other))
+        assert (module(x_t, level, one) - module(x_t, level, other)).abs().max() > 1e-3
 
 
 def test_word_order_matters_to_a_sentence_and_a_sum_has_no_tokens(model: TextToImage) -> None:

@@ -97,7 +97,9 @@ def test_a_model_of_another_size_with_alpha_and_text_tokens(
     write_part(model, "codec", LARGE)
     clip = read_weights(model / "clip.safetensors", "clip").hash
     codec = read_weights(model / "codec.safetensors", "codec").encoder
-    denoiser = replace(LATENT, text_tokens=3, text_channels=CLIP.text_width, schedule="cosine")
+    denoiser = replace(
+        LATENT, text_tokens=3, text_channels=CLIP.text_width, text_depth=1, schedule="cosine"
+    )
     write_part(model, "denoiser", denoiser, clip=clip, codec=codec, styles=["ink"], style="ink")
     export_onnx(model, model)
     runs = [{"prompt": "a red apple", "steps": 4}, {"prompt": "cat + 0.5*dog", "steps": 3}]

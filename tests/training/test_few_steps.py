@@ -28,7 +28,8 @@ FEW, COUNT, TOKENS = 4, 300, 3
 
 def make_network(tokens: int = TOKENS) -> DenoiserNetwork:
     torch.manual_seed(1)
-    network = DenoiserNetwork(replace(DENOISER, text_tokens=tokens, text_channels=CLIP.text_width))
+    tokens_read = {"text_tokens": tokens, "text_channels": CLIP.text_width, "text_depth": 1}
+    network = DenoiserNetwork(replace(DENOISER, **tokens_read))
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():  # a network that gives zeros would have straight trajectories

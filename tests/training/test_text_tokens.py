@@ -14,7 +14,7 @@ from undiffuse.clip.model import Clip  # noqa: E402
 from undiffuse.errors import UserError  # noqa: E402
 from undiffuse.networks.denoiser import DenoiserNetwork  # noqa: E402
 from undiffuse.training.denoiser import DenoiserRecipe, sample_cond  # noqa: E402
-from undiffuse.training.embedder import TextEmbedder  # noqa: E402
+from undiffuse.training.embedder import TextEmbedder, text_input  # noqa: E402
 from undiffuse.training.latent_cache import LatentCache, embed_dataset  # noqa: E402
 from undiffuse.training.model_io import (  # noqa: E402
     LONG_EMA,
@@ -84,7 +84,7 @@ def test_cond_of_texts_is_what_the_recipe_builds() -> None:
 
 def test_the_loss_falls_and_the_tokens_get_gradients() -> None:
     texts = embedder()
-    config = replace(DENOISER, text_tokens=TOKENS, text_channels=CLIP.text_width)
+    config = replace(DENOISER, **text_input(embedder(), TOKENS))
     torch.manual_seed(0)
     network = DenoiserNetwork(config)
     recipe = DenoiserRecipe(
@@ -108,7 +108,7 @@ def test_the_loss_falls_and_the_tokens_get_gradients() -> None:
 def test_weights_without_tokens_grow_and_draw_the_same_at_first(tmp_path: Path) -> None:
     run = tiny.make("denoiser", tmp_path)
     export_weights(run, "denoiser", LONG_EMA)
-    config = replace(DENOISER, text_tokens=TOKENS, text_channels=CLIP.text_width)
+    config = replace(DENOISER, **text_input(embedder(), TOKENS))
     grown = DenoiserNetwork(config)
     load_start_weights(tmp_path / "denoiser.safetensors", "denoiser", grown)
     source, _ = load_module(tmp_path / "denoiser.safetensors", "denoiser")

@@ -34,12 +34,14 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.q_norm, self.k_norm = RMSNorm(width), RMSNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`(B, N, width)` -> `(B, N, width)`."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`(B, N, width)` -> `(B, N, width)`; `mask` `(B, 1, 1, N)` is added to the logits."""
         q, k, v = (F.linear(x, weight) for weight in self.qkv.weight.chunk(3))
         parts = (self.q_norm(q), self.k_norm(k), v)
         q, k, v = (p.unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in parts)
         logits = (q / math.sqrt(q.shape[-1])) @ k.transpose(-1, -2)  # (B, heads, N, N)
+        if mask is not None:
+            logits = logits + mask
         mixed = logits.softmax(-1).to(v.dtype) @ v
         return self.out(mixed.transpose(1, 2).flatten(2))
 
@@ -104,6 +106,25 @@ class ConditionedBlock(nn.Module):
         return x + gate2 * self.mlp(self.norm(x) * (1 + scale2) + shift2)
 
 
+class TextBlock(nn.Module):
+    """A transformer block over the tokens of the text.
+
+    The states of CLIP hardly tell which color belongs to which thing, and which thing comes first,
+    because CLIP's loss does not need it.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
+        self.attention = SelfAttention(width, heads)
+        self.mlp = SwiGLU(width)
+
+    def forward(self, text: Tensor, mask: Tensor) -> Tensor:
+        """`text` `(B, L, width)`, `mask` `(B, 1, 1, L)` -> `(B, L, width)`."""
+        text = text + self.attention(self.norm1(text), mask)
+        return text + self.mlp(self.norm2(text))
+
+
 class DenoiserNetwork(nn.Module):
     """A diffusion transformer. Its tokens are the positions of the latents and, in front of them,
     `config.context` projections of the CLIP vector. Every second block also attends to the tokens
@@ -129,6 +150,11 @@ class DenoiserNetwork(nn.Module):
         reads = [config.text_tokens > 0 and k % 2 == 1 for k in range(config.depth)]
         self.blocks = nn.ModuleList(ConditionedBlock(width, heads, text) for text in reads)
         self.text_in = nn.Linear(config.text_channels, width) if config.text_tokens else None
+        self.text_blocks = nn.ModuleList(
+            TextBlock(width, heads) for _ in range(config.text_depth if config.text_tokens else 0)
+        )
+        if self.text_blocks:
+            self.text_places = nn.Parameter(0.2 * torch.randn(config.text_tokens, width))
         self.norm = RMSNorm(width)
         self.places = nn.Parameter(0.02 * torch.randn(config.side**2, width))
 
@@ -154,6 +180,10 @@ class DenoiserNetwork(nn.Module):
             return cond, None
         vector, flat = cond[:, : self.config.embed], cond[:, self.config.embed :]
         tokens = flat.unflatten(-1, (self.config.text_tokens, -1))  # (B, L, text_channels)
-        absent = (tokens.abs().sum(-1) == 0).float() * -1e4  # (B, L)
-        mask = F.pad(absent, (1, 0))[:, None, None]
-        return vector, (self.text_in(tokens), mask)
+        absent = (tokens.abs().sum(-1) == 0).float()[:, None, None] * -1e4  # (B, 1, 1, L)
+        text = self.text_in(tokens)
+        if self.text_blocks:
+            text = text + self.text_places.to(text.dtype)
+        for block in self.text_blocks:
+            text = block(text, absent)
+        return vector, (text, F.pad(absent, (1, 0)))

@@ -23,6 +23,7 @@ from undiffuse.training.devices import CPU
 from undiffuse.training.model_io import load_module, load_tokenizer
 
 BATCH = 512
+TEXT_DEPTH = 2  # blocks of a new denoiser over the tokens of the text
 MAX_COPY = 2 * 10**9  # bytes of a pretrained CLIP that is copied into the model's folder
 
 
@@ -174,7 +175,8 @@ def text_input(embedder: Embedder, tokens: int) -> dict[str, int]:
     if not isinstance(embedder, TextEmbedder):
         raise UserError("--text-tokens needs a CLIP of undiffuse: the tokens of a pretrained one "
                         "are not read")  # fmt: skip
-    return {"text_tokens": tokens, "text_channels": embedder.model.config.text_width}
+    width = embedder.model.config.text_width
+    return {"text_tokens": tokens, "text_channels": width, "text_depth": TEXT_DEPTH}
 
 
 def copy_pretrained(source: Path, folder: Path) -> bool:

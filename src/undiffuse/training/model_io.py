@@ -85,7 +85,7 @@ def load_start_weights(
 
 
 def _without_tokens(config: dict[str, Any]) -> dict[str, Any]:
-    return {k: value for k, value in config.items() if k not in ("text_tokens", "text_channels")}
+    return {name: value for name, value in config.items() if not name.startswith("text_")}
 
 
 def load_start_decoder(path: Path, model: Codec) -> str:

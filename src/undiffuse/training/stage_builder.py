@@ -13,7 +13,7 @@ from undiffuse.runtime.weights import read_weights
 from undiffuse.training.clip import COMPOSITE_SHARE
 from undiffuse.training.decoder_finetune import sample_latents
 from undiffuse.training.distributed import main_first
-from undiffuse.training.embedder import find_clip_of, vector_size
+from undiffuse.training.embedder import TEXT_DEPTH, find_clip_of, vector_size
 from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.model_io import MODEL_CLASSES
 from undiffuse.training.new_plan import Say, TrainOptions
@@ -56,7 +56,9 @@ def network_config(plan: Plan, options: TrainOptions, kind: str) -> Any:
         if clip.is_dir():  # a pretrained one, whose tokens are not read
             return replace(config, embed=vector_size(clip))
         width = network_config(plan, options, "clip").text_width
-        return replace(config, text_tokens=TEXT_TOKENS, text_channels=width)
+        return replace(
+            config, text_tokens=TEXT_TOKENS, text_channels=width, text_depth=TEXT_DEPTH
+        )  # fmt: skip
     return config
 
 
