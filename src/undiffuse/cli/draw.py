@@ -37,14 +37,21 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
     default=0,
     help="Index of the first picture: -n 4 draws the indices 0 to 3.",
 )
-@click.option("--steps", type=click.IntRange(1, 1000), default=DEFAULTS.steps)
 @click.option(
-    "--sampler",
-    default=DEFAULTS.sampler,
-    help="blend (the film's loop), ddpm, ddim, euler, heun, dpmpp_2m or previous.",
+    "--steps",
+    type=click.IntRange(1, 1000),
+    help=f"Denoising steps. Default: {DEFAULTS.steps}; fewer for a model of few steps.",
 )
 @click.option(
-    "--guidance", default=DEFAULTS.guidance, help="Scale of classifier-free guidance; 1 is off."
+    "--sampler",
+    help="blend (the film's loop), ddpm, ddim, euler, heun, dpmpp_2m or previous. Default: "
+    f"{DEFAULTS.sampler}; euler for a model of few steps.",
+)
+@click.option(
+    "--guidance",
+    type=float,
+    help=f"Scale of classifier-free guidance; 1 is off. Default: {DEFAULTS.guidance:g}; 1 for a "
+    "model of few steps.",
 )
 @click.option(
     "--freshness",

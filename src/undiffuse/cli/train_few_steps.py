@@ -64,7 +64,8 @@ def command(
     """Distil a denoiser into one that draws in few steps without guidance.
 
     Samples the model for the captions of DATA, and trains a copy of its denoiser to take several of
-    its steps at once; writes OUT/denoiser.safetensors. The CLIP and codec stay those of the model.
+    its steps at once; writes OUT/denoiser_fast.safetensors. It draws with the CLIP and codec of the
+    model: copy it into MODEL, and draw with `--model MODEL/denoiser_fast.safetensors`.
     """
     from undiffuse.runtime.session import weight_file
     from undiffuse.training.distributed import start

@@ -33,6 +33,7 @@ from undiffuse.training.torch_denoiser import sample_few
 from undiffuse.training.trajectories import Trajectories
 from undiffuse.training.validation import Validation, validate_samples
 
+FILE = "denoiser_fast.safetensors"
 HELD_OUT = 256  # trajectories for validation
 
 
@@ -137,6 +138,6 @@ def few_steps_stage(
         return Validation(recipe.held_out_error(model) | drawn.figures, drawn.sheet)
 
     return Stage(
-        run, validate, lambda: export_weights(run, "denoiser", LONG_EMA, **written), flops=flops,
-        validate_minutes=10.0,
+        run, validate, lambda: export_weights(run, "denoiser", LONG_EMA, FILE, **written),
+        flops=flops, validate_minutes=10.0,
     )  # fmt: skip
