@@ -1,39 +1,7 @@
 """Guidance: functions that take a denoiser and return a denoiser."""
 
-from collections.abc import Callable
-
 from undiffuse.diffusion.arrays import Array, Denoiser, check_array, check_cond, check_range
 from undiffuse.errors import UserError
-
-
-def _row_sums(x: Array) -> Array:
-    """(B, ...) summed over all axes but the first: (B, 1, ..., 1)."""
-    return x.reshape((x.shape[0], -1)).sum(-1).reshape((-1,) + (1,) * (x.ndim - 1))
-
-
-# arXiv 2410.02416 (APG), algorithm 1, on x0 as there
-def _project(update: Array, x0: Array, eta: float, threshold: float | None) -> Array:
-    """Limits the update's norm to `threshold` and scales its part along x0 by eta: (B, ...)."""
-    if threshold is not None:
-        update = update * (threshold / (_row_sums(update * update) ** 0.5).clip(threshold))
-    along = _row_sums(update * x0) / _row_sums(x0 * x0).clip(1e-12)
-    return update + (eta - 1.0) * along * x0
-
-
-def _momentum(momentum: float) -> Callable[[Array, float], Array]:
-    """(update, t) -> update + momentum * last result; starts anew when t rises again."""
-    seen: list[float] = []
-    last: Array = None
-
-    def running(update: Array, t: float) -> Array:
-        nonlocal last
-        if seen and (t >= seen[0] or t > seen[-1]):
-            seen.clear()
-        last = update + momentum * last if seen else update
-        seen.append(t)
-        return last
-
-    return running if momentum != 0.0 else lambda update, t: update
 
 
 def _predict_both(denoiser: Denoiser, x_t: Array, t: float, cond: Array, negative: Array) -> Array:
@@ -53,27 +21,20 @@ def _predict_both(denoiser: Denoiser, x_t: Array, t: float, cond: Array, negativ
 # uncond + scale (cond - uncond), arXiv 2207.12598, on x0; in a band of levels, arXiv 2404.07724
 # fmt: off
 def classifier_free_guidance(denoiser: Denoiser, scale: float, *, negative: Array = None,
-           band: tuple[float, float] = (0.0, 1.0), eta: float = 1.0,
-           threshold: float | None = None, momentum: float = 0.0) -> Denoiser:
+                             band: tuple[float, float] = (0.0, 1.0)) -> Denoiser:
     """Classifier-free guidance: x0 = uncond + scale * (cond - uncond).
 
     scale      1.0 is off: returns the denoiser itself.
     negative   (B, D) or (1, D): the vector to steer away from, instead of zeros.
     band       noise levels (low, high) at which guidance acts, inclusive; elsewhere scale is 1.
-    eta, threshold, momentum: adaptive projected guidance, off by default. eta is the share of the
-               update along x0 that is kept (0 avoids oversaturated colors), threshold the largest
-               norm of an update, momentum the share of the last update that is added.
 
     Inside the band the denoiser runs once on a batch of 2B, cond's rows first; outside it, or if
-    cond and negative are None, on B. With momentum, the returned denoiser keeps state: use it for
-    one drawing at a time. UserError if an option is out of range or the arrays do not fit.
+    cond and negative are None, on B. UserError if an option is out of range or the arrays do not
+    fit.
     """
     scale, low, high = check_range("scale", scale, -1e3, 1e3), *band
     if not 0.0 <= low <= high <= 1.0:
         raise UserError(f"band={band}: give (low, high) with 0 <= low <= high <= 1")
-    eta = check_range("eta", eta, 0.0, 1.0)
-    running = _momentum(check_range("momentum", momentum, -1.0, 1.0))
-    check_range("threshold", 1.0 if threshold is None else threshold, 1e-6, 1e9)
 
     def steered(x_t: Array, t: float, cond: Array) -> Array:
         if not low <= t <= high or (cond is None and negative is None):
@@ -81,8 +42,7 @@ def classifier_free_guidance(denoiser: Denoiser, scale: float, *, negative: Arra
         towards = negative * 0.0 if cond is None else cond
         away = towards * 0.0 if negative is None else negative
         both, rows = _predict_both(denoiser, x_t, t, towards, away), x_t.shape[0]
-        x0, update = both[:rows], running(both[:rows] - both[rows:], t)
-        return x0 + (scale - 1.0) * _project(update, x0, eta, threshold)
+        return both[:rows] + (scale - 1.0) * (both[:rows] - both[rows:])
 
     return denoiser if scale == 1.0 else steered
 
