@@ -1,6 +1,6 @@
 """Training of the denoiser: noisy latents, CLIP vectors as condition and a weighted squared error.
 
-Of the conditions, 70% are vectors of captions, 20% are vectors of the pictures with a little noise
+Of the conditions, 80% are vectors of captions, 10% are vectors of the pictures with a little noise
 (LAFITE, arXiv 2111.13792) and 10% are zero, for classifier-free guidance. A network that reads the
 tokens of the text gets those of 85% of the captions, so that it also draws by vectors alone:
 sums, directions and pictures have no tokens.
@@ -24,7 +24,7 @@ from undiffuse.training.embedder import TextEmbedder
 from undiffuse.training.latent_cache import Embeddings, LatentCache
 from undiffuse.training.precision import autocast
 
-UNCONDITIONAL_SHARE, PICTURE_SHARE = 0.1, 0.2
+UNCONDITIONAL_SHARE, PICTURE_SHARE = 0.1, 0.1
 PICTURE_NOISE = 0.3  # length of the noise that is added to the vector of a picture
 WITHOUT_TOKENS = 0.15  # share of captions
 CHAIN = 20  # steps of the chain that a network for the target "previous" is trained on

@@ -56,7 +56,7 @@ PRESETS = {
 }
 # fmt: on
 # Stage -> share of the training time.
-SCRATCH_SHARES = {"clip": 0.15, "codec": 0.1, "denoiser": 0.67, "decoder": 0.08}
+SCRATCH_SHARES = {"clip": 0.12, "codec": 0.09, "denoiser": 0.71, "decoder": 0.08}
 FROZEN_CLIP_SHARES = {"codec": 0.3, "denoiser": 0.6, "decoder": 0.1}
 FINETUNE_SHARES = {"denoiser": 0.85, "decoder": 0.15}
 FINETUNE_BELOW = 5000  # images: smaller sets start from the shipped weights
