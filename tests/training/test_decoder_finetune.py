@@ -16,6 +16,7 @@ from undiffuse import UserError
 from undiffuse.networks.codec import Codec
 from undiffuse.runtime.weights import read_weights, write_weights
 from undiffuse.training import decoder_finetune
+from undiffuse.training.batches import COMPOSITE_SHARE
 from undiffuse.training.codec import SAMPLED_SHARE, CodecRecipe
 from undiffuse.training.decoder_finetune import BATCH, NOISE_LEVELS, SampledLatents, sample_latents
 from undiffuse.training.model_io import load_module
@@ -46,7 +47,8 @@ def test_sampling_ends_in_the_denoisers_prediction(
     assert (made.x0.float() - prediction).abs().max() < 1e-2
     assert list(dict.fromkeys(t for t in levels if t in NOISE_LEVELS)) == list(NOISE_LEVELS)
     records = [pictures().records[row] for row in made.rows]
-    assert 0.2 < np.mean([bool(record.get("composite")) for record in records]) < 0.3
+    share = np.mean([bool(record.get("composite")) for record in records])
+    assert share == pytest.approx(COMPOSITE_SHARE, abs=0.01)
     monkeypatch.setattr(decoder_finetune, "_noise_and_denoise", None)  # read from the cache
     again = sample_latents(pictures(), model_folder, tmp_path, count, lambda line: None)
     assert torch.equal(again.x0, made.x0)
