@@ -20,8 +20,8 @@ from undiffuse.networks.denoiser import DenoiserNetwork  # noqa: E402
 from undiffuse.training.embedder import TextEmbedder  # noqa: E402
 from undiffuse.training.few_steps import FewStepRecipe  # noqa: E402
 from undiffuse.training.latent_cache import FrozenModels  # noqa: E402
-from undiffuse.training.torch_denoiser import sample, sample_few  # noqa: E402
-from undiffuse.training.trajectories import Trajectories, sample_trajectories, times  # noqa: E402
+from undiffuse.training.torch_denoiser import sample  # noqa: E402
+from undiffuse.training.trajectories import Trajectories, sample_trajectories  # noqa: E402
 
 FEW, COUNT, TOKENS = 4, 300, 3
 
@@ -55,8 +55,7 @@ def sampled(frozen: FrozenModels, folder: Path) -> Trajectories:
 
 
 def recipe(network: DenoiserNetwork, known: Trajectories, frozen: FrozenModels) -> FewStepRecipe:
-    texts: Any = frozen.embed_texts
-    return FewStepRecipe(network, known, 32, compiled=False, embedder=texts)
+    return FewStepRecipe(network, known, 32, compiled=False, embedder=frozen.embed_texts)
 
 
 def test_the_teacher_draws_as_the_program_does(sampled: Trajectories, frozen: FrozenModels) -> None:
@@ -94,7 +93,7 @@ def test_an_exact_prediction_arrives_at_the_teachers_states(
 
 
 def test_interrupted_sampling_continues_with_the_same_result(
-    sampled: Trajectories, frozen: FrozenModels, folder: Path, tmp_path: Path
+    sampled: Trajectories, frozen: FrozenModels, folder: Path
 ) -> None:
     files = sorted(folder.glob("steps-*"))
     assert len(files) == 2
@@ -134,12 +133,12 @@ def test_a_student_takes_as_many_steps(frozen: FrozenModels) -> None:
             return network(x_t, t, cond)
 
     model: Any = Counted()
-    sample_few(model, frozen.embed_texts.cond(["cat"], TOKENS), FEW)
-    assert levels == pytest.approx(times()[::5][:-1])
+    sample(model, frozen.embed_texts.cond(["cat"], TOKENS), 1.0, few=FEW)
+    assert levels == pytest.approx(diffusion.shifted_times(FEW, DrawConfig().shift)[:-1])
 
 
 def test_teachers_that_do_not_fit_are_refused(frozen: FrozenModels, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="3 steps: 20 must be a multiple"):
+    with pytest.raises(UserError, match="few=3: the model's 20 steps must be a multiple"):
         sample_trajectories(pictures(), frozen, make_network(), "t", 3, COUNT, tmp_path)
     other = DenoiserNetwork(replace(DENOISER, target="v"))
     with pytest.raises(UserError, match="predicts v"):

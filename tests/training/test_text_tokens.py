@@ -84,7 +84,7 @@ def test_cond_of_texts_is_what_the_recipe_builds() -> None:
 
 def test_the_loss_falls_and_the_tokens_get_gradients() -> None:
     texts = embedder()
-    config = replace(DENOISER, **text_input(embedder(), TOKENS))
+    config = replace(DENOISER, **text_input(texts, TOKENS))
     torch.manual_seed(0)
     network = DenoiserNetwork(config)
     recipe = DenoiserRecipe(

@@ -19,8 +19,7 @@ from undiffuse.cli.train_options import (
     say,
     steps_option,
 )
-
-KEPT = ("style", "styles", "clip_name", "chain")  # of the metadata of the model's denoiser
+from undiffuse.errors import UserError
 
 
 @click.command("few-steps")
@@ -29,10 +28,10 @@ KEPT = ("style", "styles", "clip_name", "chain")  # of the metadata of the model
 @click.option("--model", type=PATH, required=True, help="Folder of the model to distil.")
 @click.option(
     "--few", type=click.IntRange(1, 10), default=4, show_default=True,
-    help="Steps of the new denoiser; 20 must be a multiple.",
+    help="Steps of the new denoiser; a divisor of 20.",
 )  # fmt: skip
 @click.option(
-    "--trajectories", type=click.IntRange(256, 10**7), default=24576, show_default=True,
+    "--trajectories", type=click.IntRange(512, 10**7), default=24576, show_default=True,
     help="Samples of the model to learn from; 256 of them are held out.",
 )  # fmt: skip
 @click.option("--judge", "judge_path", type=PATH, help="CLIP weights that judge samples.")
@@ -61,16 +60,16 @@ def command(
     compiled: bool,
     tensorboard: bool,
 ) -> None:
-    """Distil a denoiser into one that draws in few steps without guidance.
+    """Distil a model into one that draws in few steps without guidance.
 
-    Samples the model for the captions of DATA, and trains a copy of its denoiser to take several of
-    its steps at once; writes OUT/denoiser_fast.safetensors. It draws with the CLIP and codec of the
-    model: copy it into MODEL, and draw with `--model MODEL/denoiser_fast.safetensors`.
+    Samples MODEL for the captions of DATA, and trains a copy of its denoiser to take several of its
+    steps at once. OUT is a model's folder too, with the CLIP, codec and lexicon of MODEL: draw with
+    `--model OUT`.
     """
     from undiffuse.runtime.session import weight_file
-    from undiffuse.training.distributed import start
+    from undiffuse.training.distributed import is_main, start
     from undiffuse.training.embedder import TextEmbedder, find_clip_of
-    from undiffuse.training.few_steps import few_steps_stage
+    from undiffuse.training.few_steps import complete_model, few_steps_stage
     from undiffuse.training.latent_cache import FrozenModels
     from undiffuse.training.model_io import load_module
     from undiffuse.training.stages import StageOptions, train_rows
@@ -81,6 +80,8 @@ def command(
     frozen = FrozenModels.load(find_clip_of(model), weight_file(model, "codec"), chosen)
     teacher = weight_file(model, "denoiser")
     network, weights = load_module(teacher, "denoiser", chosen)
+    if weights.meta.get("few_steps"):
+        raise UserError(f"{model} draws in few steps already: give the model it was made of")
     judge = TextEmbedder.load(judge_path, chosen) if judge_path else None
     say(f"sampling {trajectories} pictures of {model}")
     sampled = sample_trajectories(
@@ -88,8 +89,7 @@ def command(
         follower(), compiled,
     )  # fmt: skip
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
-    meta = {name: weights.meta[name] for name in KEPT if name in weights.meta}
-    stage = few_steps_stage(
-        pictures, frozen, sampled, teacher, options, learning_rate, judge, meta
-    )  # fmt: skip
+    stage = few_steps_stage(pictures, frozen, sampled, teacher, options, learning_rate, judge)
     run_stage(stage, tensorboard)
+    if is_main():
+        complete_model(model, out)

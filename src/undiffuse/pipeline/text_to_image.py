@@ -224,9 +224,6 @@ def load(
 ) -> TextToImage:
     """Load the model in a folder, or the one that ships with the package.
 
-    `folder` may name a denoiser's weight file instead, which is used with the other files beside
-    it: `undiffuse train few-steps` makes one.
-
     The folder holds clip, codec and denoiser .safetensors and their graphs/, and may hold a
     lexicon.safetensors, with which prompts are read. UserError for a file that is missing or
     broken, or that the denoiser was not trained with.
@@ -234,13 +231,11 @@ def load(
     A model that was trained with a pretrained CLIP has it in the folder clip/, or needs its folder
     as `clip`, because it was too large to be copied.
     """
-    folder, file = SHIPPED_WEIGHTS if folder is None else Path(folder), None
-    if folder.suffix == ".safetensors":
-        folder, file = folder.parent, folder
+    folder = SHIPPED_WEIGHTS if folder is None else Path(folder)
     with ThreadPoolExecutor(1) as pool:
         encoder = pool.submit(_load_clip, folder, clip, threads)
         codec = pool.submit(CodecRuntime, folder, threads)
-        denoiser = DenoiserRuntime(folder, threads, file)
+        denoiser = DenoiserRuntime(folder, threads)
     if denoiser.clip_name and clip is None and not (folder / PRETRAINED).is_dir():
         raise UserError(f"the denoiser in {folder} was trained with the pretrained CLIP "
                         f"{denoiser.clip_name} ({denoiser.trained_with['clip']}): give its folder "

@@ -163,12 +163,9 @@ class DenoiserRuntime:
     without guidance; 0 for others.
     """
 
-    def __init__(self, folder: Path, threads: int = 2, file: Path | None = None) -> None:
-        """`file`: the weights of another denoiser of the same architecture.
-
-        UserError for files that are missing, broken or do not fit each other.
-        """
-        path = file or weight_file(folder, "denoiser")
+    def __init__(self, folder: Path, threads: int = 2) -> None:
+        """UserError for files that are missing, broken or do not fit each other."""
+        path = weight_file(folder, "denoiser")
         weights = read_weights(path, "denoiser")
         self.hash, self.config = weights.hash, _config(DenoiserConfig, weights, path)
         self.clip_name: str | None = weights.meta.get("clip_name")  # of a pretrained CLIP

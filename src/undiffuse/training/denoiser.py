@@ -20,7 +20,7 @@ from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.training.batches import MixedSampler
 from undiffuse.training.devices import CPU, Batch, to_device
 from undiffuse.training.distributed import part
-from undiffuse.training.embedder import TextEmbedder
+from undiffuse.training.embedder import Embedder, TextEmbedder
 from undiffuse.training.latent_cache import Embeddings, LatentCache
 from undiffuse.training.precision import autocast
 
@@ -73,14 +73,22 @@ def tokens_of(ids: Tensor, lengths: Tensor) -> Batch:
     return {"rows": rows, "ids": ids[rows, :longest].long(), "lengths": lengths[rows]}
 
 
-def with_states(batch: Batch, embedder: TextEmbedder | None, count: int) -> Tensor:
+def with_states(batch: Batch, embedder: Embedder | None, count: int) -> Tensor:
     """The "cond" of a batch, and behind it the states of `count` tokens of its texts."""
     cond = batch["cond"]
-    if embedder is None or not count:
+    if not isinstance(embedder, TextEmbedder) or not count:
         return cond
     states = embedder.states(batch["ids"], batch["lengths"], count)
     absent = states.new_zeros(len(cond), states.shape[1])
     return torch.cat([cond, absent.index_copy(0, batch["rows"], states)], dim=1)
+
+
+def squared_errors(network: Any, batch: Batch, embedder: Embedder | None, tokens: int) -> Tensor:
+    """The mean squared error of the prediction of each row of a batch on the device, `(B,)`."""
+    with autocast(batch["x_t"].device.type):
+        prediction = network(batch["x_t"], batch["t"], with_states(batch, embedder, tokens))
+    error: Tensor = (prediction - batch["target"]).square().mean((1, 2, 3))
+    return error
 
 
 class DenoiserRecipe:
@@ -100,7 +108,7 @@ class DenoiserRecipe:
         compiled: bool = True,
         noise_level_mean: float = NOISE_LEVEL_MEAN,
         device: torch.device = CPU,
-        embedder: TextEmbedder | None = None,
+        embedder: Embedder | None = None,
     ) -> None:
         self.cache, self.batch, self.noise_level_mean = cache, batch, noise_level_mean
         self.device, self.embedder = device, embedder
@@ -162,8 +170,5 @@ class DenoiserRecipe:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch on the device."""
-        with autocast(self.device.type):
-            cond = with_states(batch, self.embedder, self.config.text_tokens)
-            prediction = self.network(batch["x_t"], batch["t"], cond)
-        error = (prediction - batch["target"]).square().mean((1, 2, 3))
+        error = squared_errors(self.network, batch, self.embedder, self.config.text_tokens)
         return {"loss": (batch["weight"] * error).mean(), "error": error.detach().mean()}

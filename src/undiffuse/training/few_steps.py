@@ -6,7 +6,6 @@ guidance, arrives after several (progressive distillation, arXiv 2202.00512, wit
 arXiv 2210.03142). The whole part is one target, so that no error of an earlier student is learned.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,28 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from undiffuse.clip.lexicon import FILE as LEXICON
 from undiffuse.config import to_dict
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.diffusion import SCHEDULES
+from undiffuse.imaging.files import write_atomic
 from undiffuse.networks.denoiser import DenoiserNetwork
-from undiffuse.training.denoiser import tokens_of, with_states
-from undiffuse.training.devices import CPU, Batch, to_device
+from undiffuse.runtime.session import PRETRAINED, weight_file
+from undiffuse.training.denoiser import squared_errors, tokens_of
+from undiffuse.training.devices import Batch, to_device
 from undiffuse.training.distributed import part
-from undiffuse.training.embedder import TextEmbedder
+from undiffuse.training.embedder import Embedder, TextEmbedder, copy_pretrained
 from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.loop import Run
 from undiffuse.training.model_io import LONG_EMA, ema_model, export_weights, load_module
-from undiffuse.training.precision import autocast
+from undiffuse.training.onnx_export import export_onnx
 from undiffuse.training.stages import Stage, StageOptions
 from undiffuse.training.throughput import forward_flops
-from undiffuse.training.torch_denoiser import sample_few
 from undiffuse.training.trajectories import Trajectories
 from undiffuse.training.validation import Validation, validate_samples
 
-FILE = "denoiser_fast.safetensors"
 HELD_OUT = 256  # trajectories for validation
+KEPT = ("style", "styles", "clip_name")  # of the metadata of the teacher
 
 
 class FewStepRecipe:
@@ -42,20 +43,20 @@ class FewStepRecipe:
 
     def __init__(
         self, model: DenoiserNetwork, trajectories: Trajectories, batch: int = 256,
-        compiled: bool = True, device: torch.device = CPU, embedder: TextEmbedder | None = None,
+        compiled: bool = True, embedder: Embedder | None = None,
     ) -> None:  # fmt: skip
-        self.trajectories, self.batch = trajectories, batch
-        self.device, self.embedder, self.config = device, embedder, model.config
+        self.trajectories, self.batch, self.embedder = trajectories, batch, embedder
+        self.tokens = model.config.text_tokens
         self.network: Any = torch.compile(model) if compiled else model
         levels = np.array(trajectories.levels)
         alpha, sigma = SCHEDULES[model.config.schedule].alpha_sigma(levels)
-        # Euler: x_s = shrink x_t + (alpha_s - shrink alpha_t) x0, with shrink = sigma_s / sigma_t
-        self.shrink = torch.from_numpy(sigma[1:] / sigma[:-1]).float()
-        self.gain = (
-            torch.from_numpy(alpha[1:]).float() - self.shrink * torch.from_numpy(alpha[:-1]).float()
+        # Euler: x_s = shrink x_t + gain x0
+        shrink = sigma[1:] / sigma[:-1]
+        gain = alpha[1:] - shrink * alpha[:-1]
+        self.shrink, self.gain, self.levels = (
+            torch.from_numpy(values).float() for values in (shrink, gain, levels)
         )
-        self.levels = torch.from_numpy(levels).float()
-        self.count = max(1, len(trajectories.x) - HELD_OUT)
+        self.count = len(trajectories.x) - HELD_OUT
 
     def sample(self, step: int, rng: Generator) -> Batch:
         """This process's part of the batch of step k, in the processor's memory."""
@@ -78,66 +79,66 @@ class FewStepRecipe:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The squared error of a batch on the device."""
-        with autocast(self.device.type):
-            cond = with_states(batch, self.embedder, self.config.text_tokens)
-            prediction = self.network(batch["x_t"], batch["t"], cond)
-        error = (prediction - batch["target"]).square().mean()
+        error = squared_errors(self.network, batch, self.embedder, self.tokens).mean()
         return {"loss": error, "error": error.detach()}
 
     @torch.inference_mode()
     def held_out_error(self, model: DenoiserNetwork) -> dict[str, float]:
-        """The error of each part on trajectories that are not trained on."""
-        rows = torch.arange(self.count, len(self.trajectories.x))
-        if not len(rows):
-            return {}
-        figures = {}
+        """The error of each step on trajectories that are not trained on."""
+        rows, figures = torch.arange(self.count, len(self.trajectories.x)), {}
+        device = next(model.parameters()).device
         for number in range(len(self.gain)):
-            batch = to_device(self.examples(rows, torch.full_like(rows, number)), self.device)
-            cond = with_states(batch, self.embedder, self.config.text_tokens)
-            error = (model(batch["x_t"], batch["t"], cond) - batch["target"]).square().mean()
-            figures[f"error of step {number + 1}"] = float(error)
+            batch = to_device(self.examples(rows, torch.full_like(rows, number)), device)
+            errors = squared_errors(model, batch, self.embedder, self.tokens)
+            figures[f"error of step {number + 1}"] = float(errors.mean())
         return figures
 
 
 def few_steps_stage(
     pictures: PictureSet, frozen: FrozenModels, trajectories: Trajectories, teacher: Path,
-    options: StageOptions, learning_rate: float,
-    judge: TextEmbedder | None = None, meta: Mapping[str, Any] | None = None,
+    options: StageOptions, learning_rate: float, judge: TextEmbedder | None = None,
 ) -> Stage:  # fmt: skip
-    """The student, which starts from the weight file `teacher`; `meta` goes into its file."""
-    network: DenoiserNetwork = load_module(teacher, "denoiser")[0].requires_grad_(True).train()
+    """The student, which starts from the weight file `teacher`."""
+    network, weights = load_module(teacher, "denoiser")
+    network.requires_grad_(True).train()
     options.prepare(network.config.seed, network)
-    texts = frozen.embed_texts if isinstance(frozen.embed_texts, TextEmbedder) else None
     recipe = FewStepRecipe(
-        network, trajectories, options.batch, options.compiled, options.device, texts
+        network, trajectories, options.batch, options.compiled, frozen.embed_texts
     )
     few = len(recipe.gain)
     settings = {
         **to_dict(network.config), "batch": options.batch, "learning_rate": learning_rate,
-        "few_steps": few, "teacher": trajectories.teacher, "trajectories": len(trajectories.x),
+        "few_steps": few, "teacher": weights.hash, "trajectories": len(trajectories.x),
         **frozen.hashes,
     }  # fmt: skip
-    example = (
-        torch.zeros(1, *trajectories.x.shape[2:], device=options.device),
-        torch.ones(1, device=options.device),
-        torch.zeros(1, network.config.cond_size, device=options.device),
-    )
-    flops = forward_flops(network, *example)
+    x_t = torch.zeros(1, *trajectories.x.shape[2:], device=options.device)
+    flops = forward_flops(network, x_t, x_t.new_ones(1), x_t.new_zeros(1, network.config.cond_size))
     run = options.run(
         network, recipe, network.config.seed, settings, learning_rate=learning_rate,
         data_digest=pictures.digest,
     )  # fmt: skip
-    written = {**(meta or {}), **frozen.hashes, "few_steps": few, "teacher": trajectories.teacher}
+    written = {name: weights.meta[name] for name in KEPT if name in weights.meta}
+    written |= {**frozen.hashes, "few_steps": few, "teacher": weights.hash}
 
     def validate(run: Run) -> Validation:
         model: DenoiserNetwork = ema_model(run)
-        drawn = validate_samples(
-            model, frozen, judge, pictures, written.get("style", "twemoji"),
-            draw=lambda network, cond: sample_few(network, cond, few),
-        )  # fmt: skip
+        style = written.get("style", "twemoji")
+        drawn = validate_samples(model, frozen, judge, pictures, style, few=few)
         return Validation(recipe.held_out_error(model) | drawn.figures, drawn.sheet)
 
     return Stage(
-        run, validate, lambda: export_weights(run, "denoiser", LONG_EMA, FILE, **written),
+        run, validate, lambda: export_weights(run, "denoiser", LONG_EMA, **written),
         flops=flops, validate_minutes=10.0,
     )  # fmt: skip
+
+
+def complete_model(model: Path, out: Path) -> None:
+    """Copy what the student needs of the folder `model`, and export the graphs, so that `out` is a
+    model's folder as well.
+    """
+    for path in (weight_file(model, "clip"), weight_file(model, "codec"), model / LEXICON):
+        if path.exists():
+            write_atomic(out / path.name, path.read_bytes())
+    if (model / PRETRAINED).is_dir():
+        copy_pretrained(model / PRETRAINED, out)
+    export_onnx(out, out)

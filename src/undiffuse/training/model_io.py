@@ -116,11 +116,8 @@ def ema_model(run: Run, length: float = SHORT_EMA) -> Any:
     return merge_lora(model).eval()
 
 
-def export_weights(
-    run: Run, kind: str, length: float = SHORT_EMA, file: str = "", **meta: Any
-) -> str:
-    """Write the averaged weights to `file`, by default KIND.safetensors, in the run's folder;
-    returns the hash.
+def export_weights(run: Run, kind: str, length: float = SHORT_EMA, **meta: Any) -> str:
+    """Write the averaged weights to KIND.safetensors in the run's folder; returns the hash.
 
     `meta` is added to the file's metadata. Every process calls this, and the main one writes; the
     others return "".
@@ -135,7 +132,7 @@ def export_weights(
     meta = {"kind": kind, "config": to_dict(model.config), **meta, "training": training}
     if not is_main():
         return ""
-    return write_weights(run.folder / (file or f"{kind}.safetensors"), tensors, meta)
+    return write_weights(run.folder / f"{kind}.safetensors", tensors, meta)
 
 
 def export_int8(folder: Path, out: Path) -> dict[str, int]:

@@ -262,7 +262,7 @@ def denoiser_stage(
     options.prepare(config.seed, model)
     recipe = DenoiserRecipe(
         model, pictures, cache, options.batch, options.compiled, noise_level_mean, options.device,
-        frozen.embed_texts if isinstance(frozen.embed_texts, TextEmbedder) else None,
+        frozen.embed_texts,
     )  # fmt: skip
     settings = {
         **to_dict(config), "batch": options.batch, "learning_rate": learning_rate,

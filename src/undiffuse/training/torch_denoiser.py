@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from undiffuse import diffusion
+from undiffuse.config import DrawConfig
 from undiffuse.diffusion import SCHEDULES, Denoiser, Times
+from undiffuse.diffusion.samplers import Steps
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.training.denoiser import chain_length
 from undiffuse.training.model_io import load_module
 
-STEPS, SHIFT = 20, 1.5
+DRAWING = DrawConfig()
 
 
 def torch_denoiser(model: DenoiserNetwork, chain: int) -> Denoiser:
@@ -29,19 +31,6 @@ def torch_denoiser(model: DenoiserNetwork, chain: int) -> Denoiser:
     return diffusion.as_denoiser(model.config.target, schedule, network, chain=chain)
 
 
-def sample_few(model: DenoiserNetwork, cond: Tensor, steps: int) -> Tensor:
-    """Latents as of `sample`, from noise of seed 0, by a network that was trained for few steps."""
-    config = model.config
-    shape = (config.channels, config.side, config.side)
-    noise = torch.from_numpy(diffusion.batch_noise(0, range(len(cond)), 0, shape)).to(cond.device)
-    taken = diffusion.euler(
-        torch_denoiser(model, 0), noise, cond, schedule=SCHEDULES[config.schedule],
-        times=diffusion.shifted_times(steps, SHIFT),
-    )  # fmt: skip
-    x_t: Tensor = list(taken)[-1].x_t
-    return x_t
-
-
 def load_denoiser(path: Path) -> Denoiser:
     """The denoiser of a weight file, in float32.
 
@@ -57,8 +46,22 @@ def sample(
     guidance: float,
     noise: Tensor | None = None,
     t: float = 1.0,
+    few: int = 0,
 ) -> Tensor:
-    """Latents `(B, C, S, S)` for the CLIP vectors `cond` `(B, 512)`, in 20 steps.
+    """Latents `(B, C, S, S)` for the CLIP vectors `cond` `(B, 512)`; see `sample_steps`."""
+    x_t: Tensor = list(sample_steps(model, cond, guidance, noise, t, few))[-1].x_t
+    return x_t
+
+
+def sample_steps(
+    model: DenoiserNetwork,
+    cond: Tensor,
+    guidance: float,
+    noise: Tensor | None = None,
+    t: float = 1.0,
+    few: int = 0,
+) -> Steps:
+    """The steps of drawing `cond`: 20, or `few` of Euler's method by a network made for them.
 
     `noise`: x_t / sigma(t) at the noise level `t` to start from; only the steps below it are taken.
     The default is pure noise of seed 0.
@@ -69,7 +72,7 @@ def sample(
     times = (
         diffusion.uniform_times(chain)
         if chain
-        else diffusion.shifted_times(STEPS, SHIFT, start=start)
+        else diffusion.shifted_times(few or DRAWING.steps, DRAWING.shift, start=start)
     )
     if noise is None:
         shape = (config.channels, config.side, config.side)
@@ -77,12 +80,11 @@ def sample(
         noise = noise.to(cond.device)
     else:
         times = (t, *(below for below in times if below < t))
-    steps = (diffusion.previous if chain else diffusion.dpmpp_2m)(
+    sampler = diffusion.euler if few else diffusion.dpmpp_2m
+    return (diffusion.previous if chain else sampler)(
         diffusion.classifier_free_guidance(torch_denoiser(model, chain), guidance),
         noise,
         cond,
         schedule=SCHEDULES[config.schedule],
         times=times,
     )
-    x_t: Tensor = list(steps)[-1].x_t
-    return x_t

@@ -1,6 +1,6 @@
 """Validation during training: accuracy of CLIP, error of the codec, samples of the denoiser."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,12 +29,6 @@ SAMPLES, GUIDANCE = 192, 3.0  # SAMPLES: that the judge sees
 SHEET = 8  # pictures of a sample sheet
 ERROR_LEVELS, ERROR_PICTURES = (0.25, 0.5, 0.75), 64
 Sheet = NDArray[np.uint8]
-Draw = Callable[[DenoiserNetwork, Tensor], Tensor]  # (network, cond) -> latents
-
-
-def guided(network: DenoiserNetwork, cond: Tensor) -> Tensor:
-    """`sample` with the guidance of validation."""
-    return sample(network, cond, GUIDANCE)
 
 
 @dataclass(frozen=True)
@@ -147,17 +141,17 @@ def validate_denoiser(
 @torch.inference_mode()
 def validate_samples(
     network: DenoiserNetwork, frozen: FrozenModels, judge: TextEmbedder | None,
-    pictures: PictureSet, style: str, prompts: Sequence[str] = (), draw: Draw = guided,
+    pictures: PictureSet, style: str, prompts: Sequence[str] = (), few: int = 0,
 ) -> Validation:  # fmt: skip
-    """Draw the prompts, by default names in `pictures`, with noise of seed 0, and state the judge's
-    accuracy on names.
+    """Draw the prompts, by default names in `pictures`, as `draw_prompts` does, and state the
+    judge's accuracy on names.
     """
     names = _plain_names(pictures)
     order = sorted(names, key=lambda name: unit_hash("look", name))
     figures: dict[str, float] = {}
-    sheet = draw_prompts(network, frozen, list(prompts or order[:SHEET]), style, draw)
+    sheet = draw_prompts(network, frozen, list(prompts or order[:SHEET]), style, few)
     if judge is not None:
-        pixels = draw_prompts(network, frozen, order[:SAMPLES], style, draw)
+        pixels = draw_prompts(network, frozen, order[:SAMPLES], style, few)
         rounded = ((pixels.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1  # as in a saved file
         labels = [names.index(name) for name in order[:SAMPLES]]
         accuracy = top_k_accuracy(judge.embed_pixels(rounded), judge(names), labels)
@@ -168,12 +162,15 @@ def validate_samples(
 @torch.inference_mode()
 def draw_prompts(
     network: DenoiserNetwork, frozen: FrozenModels, prompts: list[str], style: str,
-    draw: Draw = guided,
+    few: int = 0,
 ) -> Tensor:  # fmt: skip
-    """Pictures `(B, C, H, W)` of prompts in a style; picture i has the noise of seed 0, index i."""
+    """Pictures `(B, C, H, W)` of prompts in a style; picture i has the noise of seed 0, index i.
+
+    `few`: the steps of a network that was distilled, with its guidance, for so many; 0 for others.
+    """
     texts = [f"{prompt} in {style} style" if style else prompt for prompt in prompts]
     cond = frozen.embed_texts.cond(texts, network.config.text_tokens)
-    pixels: Tensor = frozen.codec.decode(draw(network, cond))
+    pixels: Tensor = frozen.codec.decode(sample(network, cond, 1.0 if few else GUIDANCE, few=few))
     return pixels
 
 
