@@ -27,7 +27,7 @@ from undiffuse.data.prepared import prepare
 from undiffuse.data.sources import open_source
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
-from undiffuse.runtime.machine import processor
+from undiffuse.runtime.machine import processor, set_waiting
 
 DATA = Path(__file__).parents[1] / "data" / "emoji"
 SIZES = (32, 64, 128, 256)
@@ -126,9 +126,9 @@ def about(given: argparse.Namespace) -> dict:
 
     settings = {name: value for name, value in vars(given).items() if name not in ("work", "out")}
     settings["peers_env"] = bool(given.peers_env)
-    wait = os.environ["OMP_WAIT_POLICY"]
+    wait = {name: os.environ.get(name, "") for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     return {"settings": settings, "processor": processor(), "cores": os.cpu_count(),
-            "dtype": dtype_name(), "OMP_WAIT_POLICY": wait}  # fmt: skip
+            "dtype": dtype_name(), **wait}  # fmt: skip
 
 
 def measure_speed(given: argparse.Namespace) -> None:
@@ -167,7 +167,7 @@ def measure_speed(given: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+    set_waiting()
     try:
         given = arguments()
         if given.until_score:

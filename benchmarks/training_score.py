@@ -17,7 +17,7 @@ from undiffuse.evaluation.protocols import Vectors, encode_batches
 from undiffuse.evaluation.retrieval import ranks
 from undiffuse.runtime.networks import ClipEncoder
 from undiffuse.training.embedder import TextEmbedder
-from undiffuse.training.latent_cache import cached, embed_dataset
+from undiffuse.training.latent_cache import cached, embed_dataset, embeddings_file
 
 JUDGE = Path(__file__).parents[1] / "judge"
 CAN_DRAW = ("undiffuse", "pixart", "unet-cond")
@@ -45,7 +45,7 @@ def prepare_vectors(folder: Path, work: Path) -> Path:
     """
     pictures, embedder = read_pictures(folder), TextEmbedder.load(CLIP)
     digest = ClipEncoder(CLIP.parent).hash
-    path = work / "cache" / f"vectors-{digest}-{pictures.digest[:16]}.safetensors"
+    path = embeddings_file(work / "cache", digest, pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         say(f"embedding {len(pictures.records)} pictures and their captions")

@@ -15,13 +15,21 @@ from PIL import Image
 from tests.conftest import CLIP, Run, write_part
 from tests.evaluation.fakes import SAMPLE, ConstantEncoder, KnowingEncoder, disc, sample
 from undiffuse.data.picture_set import read_samples
-from undiffuse.data.prepared import encode_channels
+from undiffuse.data.prepared import encode_channels, prepare
 from undiffuse.data.scene_layers import tint
 from undiffuse.data.scene_things import Thing, thing_of
 from undiffuse.data.scenes import SceneMaker
+from undiffuse.data.sources import open_source
 from undiffuse.errors import UserError
 from undiffuse.evaluation.language_metrics import evaluate_languages
-from undiffuse.evaluation.prompt_checks import color_share, count, has_color, merge
+from undiffuse.evaluation.prompt_checks import (
+    color_share,
+    count,
+    has_color,
+    has_ground,
+    merge,
+    without_ground,
+)
 from undiffuse.evaluation.prompt_metrics import (
     Prompt,
     PromptJudge,
@@ -103,10 +111,22 @@ def test_composites_pass_with_their_truth_and_fail_with_another() -> None:
     names = sorted({thing.name for thing in maker.things})
     judge = PromptJudge(KnowingEncoder(sample()), [*names, *map(str, range(9))])
     scenes = list(validation_cases(maker, 60, seed=1))
-    assert {scene.right.kind for scene in scenes} == {"count", "color", "relation"}
+    assert {scene.right.kind for scene in scenes} == {"count", "color", "relation", "ground"}
     for metric in evaluate_checks(judge, iter(scenes)):
         if "judge" not in metric.name and "relation" not in metric.name:  # the judge is a fake
             assert metric.value >= 0.9, metric
+
+
+def test_a_ground_goes_and_what_stands_before_it_stays() -> None:
+    thing = discs((32, 32, RED), radius=12)
+    sky, snow = np.array([[150], [190], [225]]), np.array([[226], [234], [244]])
+    picture = thing.copy()
+    for rows, color in ((slice(0, 40), sky), (slice(40, 64), snow)):
+        blank = thing[:, rows].min(0) == 255
+        picture[:, rows][:, blank] = color
+    assert has_ground(picture)
+    assert not has_ground(thing)
+    np.testing.assert_array_equal(without_ground(picture), thing)
 
 
 def test_places_are_told_by_color_and_opposites_fail() -> None:
@@ -212,3 +232,23 @@ def test_the_commands_write_reports(run: Run, model_folder: Path, tmp_path: Path
     status, _, err = run("evaluate", "prompts", str(prompts), "--judge", str(model_folder))
     assert status == 2
     assert "is the model's own CLIP" in err
+
+
+def test_the_checks_are_measured_by_command(run: Run, model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "prepared"
+    prepare(open_source(str(SAMPLE)), folder, size=64, channels=4)
+    command = ("evaluate", "checks", str(folder), "--judge", str(model_folder), "--count", "12")
+    status, _, err = run(*command, "-o", "c.json", model=None)
+    assert status == 0, err
+    report = json.loads(Path("c.json").read_text())
+    assert {"count: wrong prompts failed", "ground: things found by the judge"} <= {
+        metric["name"] for metric in report["figures"]
+    }
+    status, _, err = run(*command, "--style", "nobody's", model=None)
+    assert status == 2
+    assert 'no pictures of style "nobody\'s"' in err
+    status, _, err = run(
+        "evaluate", "checks", str(SAMPLE), "--judge", str(model_folder), model=None
+    )
+    assert status == 2
+    assert "undiffuse data prepare --alpha" in err

@@ -13,7 +13,7 @@ import click
 from undiffuse.cli.deprecated import RenamedOption
 from undiffuse.cli.evaluate_captions import command as captions
 from undiffuse.cli.evaluate_codec import command as codec
-from undiffuse.cli.evaluate_prompts import languages, prompts
+from undiffuse.cli.evaluate_prompts import checks, languages, prompts
 from undiffuse.cli.evaluate_shapes import command as shapes
 from undiffuse.cli.evaluate_words import command as words
 from undiffuse.cli.export_int8 import compare
@@ -100,7 +100,7 @@ def command() -> None:
 command.add_command(codec)
 command.add_command(shapes)
 command.add_command(words)
-for subcommand in (prompts, languages, captions, compare):
+for subcommand in (prompts, languages, checks, captions, compare):
     command.add_command(subcommand)
 
 

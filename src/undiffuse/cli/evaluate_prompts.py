@@ -1,4 +1,4 @@
-"""`undiffuse evaluate prompts` and `languages`: drawings of what people type, right or wrong."""
+"""`undiffuse evaluate prompts`, `languages` and `checks`: what people type, drawn and checked."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,3 +151,42 @@ def languages(
     )  # fmt: skip
     about["settings"] = {"seed": seed, "literal": literal, "names": len(names)}
     finish(metrics, about, out, {})
+
+
+@click.command("checks")
+@click.argument("data", type=PATH)
+@JUDGE
+@click.option("--count", type=click.IntRange(1, 10**5), default=300, show_default=True,
+              help="Scenes to judge.")  # fmt: skip
+@click.option("--style", default="", help="Only pictures of this style.  [default: all]")
+@SEED
+@THREADS
+@OUT
+def checks(
+    data: Path, judge: Path, count: int, style: str, seed: int, threads: int, out: Path | None
+) -> None:
+    """Measure the checks of `evaluate prompts` on scenes of real pictures.
+
+    DATA is a folder that `undiffuse data prepare --alpha` wrote. A program makes scenes of its
+    training pictures, so that what they show is known. What the judge finds in them is the most
+    that drawings can reach.
+    """
+    from undiffuse.data.prepared import is_prepared, open_prepared
+    from undiffuse.data.scenes import SceneMaker
+    from undiffuse.evaluation.prompt_metrics import PromptJudge
+    from undiffuse.evaluation.scene_truth import evaluate_checks, training_things, validation_cases
+    from undiffuse.runtime.networks import ClipEncoder
+
+    pictures = open_prepared(data) if is_prepared(data) else None
+    if pictures is None or pictures.pictures.shape[1] != 4:
+        raise UserError(f"{data} is no prepared data set with transparency: run "
+                        "`undiffuse data prepare --alpha`")  # fmt: skip
+    things = training_things(pictures, style)
+    if not things:
+        raise UserError(f"{data} has no pictures of style {style!r} that scenes can be made of")
+    encoder = ClipEncoder(judge, threads)
+    names = sorted({thing.name for thing in things})
+    scenes = validation_cases(SceneMaker(things), count, seed)
+    metrics = list(evaluate_checks(PromptJudge(encoder, names), scenes, seed))
+    settings = {"seed": seed, "count": count, "style": style, "names": len(names)}
+    finish(metrics, {"judge": encoder.hash, "settings": settings}, out, {})

@@ -10,6 +10,7 @@ import click
 
 from undiffuse import __version__
 from undiffuse.errors import LostProcess, UserError, explain
+from undiffuse.runtime.machine import set_waiting
 
 # Command -> (module, help line). Loaded when called, so that --help costs nothing. A module of one
 # command calls it `command`.
@@ -32,12 +33,7 @@ COMMANDS = {
     ),
     "evaluate": ("undiffuse.cli.evaluate", "Judge a model by figures and by a sheet."),
 }
-# Threads of torch that wait for each other spin for some microseconds and then sleep. Spinning on,
-# they would keep the cores busy that they wait for beside another process; sleeping at once costs a
-# third of the speed of an idle machine (docs/log, 2026-11-29). Read when torch is imported.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+set_waiting()
 MAX_MESSAGE = 600  # characters
 
 

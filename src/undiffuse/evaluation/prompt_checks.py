@@ -14,6 +14,9 @@ from undiffuse.data.shapes import connected_components
 
 INK = 26  # of 255: a pixel that is nearer to white is background
 MIN_AREA = 0.004  # of the picture: what is smaller is a speck
+EDGE = 3  # columns at each end of a row
+MAX_WHITE_EDGE = 0.5  # of their pixels
+GROUND_TOLERANCE = 32  # of 255, in each channel
 MAX_COUNT = 9
 MIN_COLOR_SHARE = 0.35  # of a thing's pixels
 LIKE = {"orange": {"brown"}, "brown": {"orange"}, "pink": {"red", "purple"}, "purple": {"pink"}}
@@ -164,11 +167,29 @@ def _tight(picture: Picture) -> Picture:
     return crop(picture, (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1))
 
 
+def has_ground(picture: Picture) -> bool:
+    """Whether most of the picture's left and right border is not white."""
+    ends = np.concatenate([picture[..., :EDGE], picture[..., -EDGE:]], axis=2)
+    return bool((ends.min(0) >= 255 - INK).mean() <= MAX_WHITE_EDGE)
+
+
+def without_ground(picture: Picture) -> Picture:
+    """The picture with white where it is colored as at the left or right end of the same row. Snow,
+    a night sky or a meadow go; what stands before them stays.
+    """
+    near = np.zeros(picture.shape[1:], bool)
+    for part in (picture[..., :EDGE], picture[..., -EDGE:]):
+        color = np.median(part, axis=2, keepdims=True)
+        near |= np.abs(picture - color).max(0) <= GROUND_TOLERANCE
+    return np.where(near, np.uint8(255), picture)
+
+
 def views(picture: Picture) -> Iterator[Picture]:
     """The picture and crops of it in which a thing fills more of the square: its parts, and
     halves.
     """
     yield picture
+    picture = without_ground(picture) if has_ground(picture) else picture
     parts = merge(boxes(ink(picture)), 1)
     largest = sorted(parts, key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))[-4:]
     yield from (crop(picture, box) for box in largest)

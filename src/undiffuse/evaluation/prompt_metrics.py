@@ -19,6 +19,7 @@ from undiffuse.evaluation.prompt_checks import (
     count,
     halves,
     has_color,
+    has_ground,
     place,
     things,
     views,
@@ -110,7 +111,7 @@ class PromptJudge:
         crops = np.stack(list(views(picture)))
         vectors = self.encoder.encode_image(crops)
         single = len(prompt.things) == 1 and prompt.things[0].count == 1
-        shown = vectors[:1] if single else vectors
+        shown = vectors[:1] if single and not has_ground(picture) else vectors
         checks = {"found": all(self.found(thing, shown) for thing in prompt.things)}
         first = prompt.things[0]
         if len(prompt.things) == 1 and first.count > 1:

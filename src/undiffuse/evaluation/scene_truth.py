@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
+from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.scene_layers import COLORS
+from undiffuse.data.scene_things import Thing, thing_of
 from undiffuse.data.scenes import SceneMaker, Truth
+from undiffuse.data.split import TRAIN
 from undiffuse.evaluation.prompt_checks import SIDES
 from undiffuse.evaluation.prompt_metrics import Prompt, PromptJudge, Wanted
 from undiffuse.evaluation.statistics import Metric, mean_metric
@@ -22,15 +26,28 @@ ON_WHITE_UNSEEN = "white"  # a white thing without an outline can't be seen on w
 
 @dataclass(frozen=True)
 class TrueScene:
-    """A picture `(3, H, W)` on white, what it shows, and what it does not show."""
+    """A picture `(3, H, W)` on white, what it shows, and what it does not show. No program can tell
+    a ground, so that a scene with one has no wrong prompt."""
 
     picture: NDArray[np.uint8]
     right: Prompt
-    wrong: Prompt
+    wrong: Prompt | None
+
+
+def training_things(pictures: PictureSet, style: str = "") -> list[Thing]:
+    """What scenes can be made of: the training pictures `(N, 4, S, S)`, of one style if given."""
+    found = (
+        thing_of(picture.transpose(1, 2, 0), record)
+        for picture, record in zip(pictures.pictures, pictures.records, strict=True)
+        if record["split"] == TRAIN
+        and style in ("", record["family"])
+        and not record.get("composite")
+    )
+    return [thing for thing in found if thing is not None]
 
 
 def validation_cases(maker: SceneMaker, count: int, seed: int) -> Iterator[TrueScene]:
-    """`count` scenes whose truth can be checked by program: counts, colors and places."""
+    """`count` scenes with counts, colors and places, which a program can check, or grounds."""
     step = found = 0
     while found < count and step < 50 * count:
         scene = maker.scene(seed, step)
@@ -38,14 +55,15 @@ def validation_cases(maker: SceneMaker, count: int, seed: int) -> Iterator[TrueS
         if not _is_checkable(scene.truth):
             continue
         prompt = prompt_of(scene.truth, scene.caption)
-        yield TrueScene(_on_white(scene.picture), prompt, wrong_prompt(prompt))
+        wrong = wrong_prompt(prompt) if scene.truth.kind in CHECKED else None
+        yield TrueScene(_on_white(scene.picture), prompt, wrong)
         found += 1
 
 
 def _is_checkable(truth: Truth) -> bool:
     visible = ON_WHITE_UNSEEN not in truth.colors
     known = truth.kind != "relation" or truth.relation in SIDES
-    return truth.kind in CHECKED and visible and known
+    return truth.kind in (*CHECKED, "ground") and visible and known
 
 
 def prompt_of(truth: Truth, caption: str) -> Prompt:
@@ -73,21 +91,32 @@ def evaluate_checks(
     judge: PromptJudge, scenes: Iterator[TrueScene], seed: int = 0
 ) -> Iterator[Metric]:
     """For each kind the share of scenes that the program passes with the right prompt, and fails
-    with the wrong one; and the share in which the judge finds every thing.
+    with the wrong one; and the share in which the judge finds every thing, and as many random
+    ones.
     """
+    rng = Generator(Philox(key=seed))
     passed: dict[str, list[bool]] = {}
     failed: dict[str, list[bool]] = {}
     found: dict[str, list[bool]] = {}
+    mistaken: dict[str, list[bool]] = {}
     for scene in scenes:
-        right, wrong = (judge.verdict(p, scene.picture).checks for p in (scene.right, scene.wrong))
         kind = scene.right.kind
-        passed.setdefault(kind, []).append(_program(right))
-        failed.setdefault(kind, []).append(not _program(wrong))
+        right = judge.verdict(scene.right, scene.picture).checks
         found.setdefault(kind, []).append(right["found"])
-    for kind in passed:
-        yield mean_metric(f"{kind}: right prompts passed", passed[kind], seed, at_least=0.9)
-        yield mean_metric(f"{kind}: wrong prompts failed", failed[kind], seed, at_least=0.9)
+        others = tuple(replace(thing, concepts=(str(rng.choice(judge.names)),))
+                       for thing in scene.right.things)  # fmt: skip
+        other = judge.verdict(replace(scene.right, things=others), scene.picture).checks
+        mistaken.setdefault(kind, []).append(other["found"])
+        if scene.wrong:
+            wrong = judge.verdict(scene.wrong, scene.picture).checks
+            passed.setdefault(kind, []).append(_program(right))
+            failed.setdefault(kind, []).append(not _program(wrong))
+    for kind in found:
+        if kind in passed:
+            yield mean_metric(f"{kind}: right prompts passed", passed[kind], seed, at_least=0.9)
+            yield mean_metric(f"{kind}: wrong prompts failed", failed[kind], seed, at_least=0.9)
         yield mean_metric(f"{kind}: things found by the judge", found[kind], seed)
+        yield mean_metric(f"{kind}: random things found by the judge", mistaken[kind], seed)
 
 
 def _program(checks: Mapping[str, bool]) -> bool:

@@ -1,11 +1,26 @@
-"""Package versions and the kind of processor, which the bytes of a picture depend on."""
+"""Package versions and the kind of processor, which the bytes of a picture depend on; and how
+threads wait.
+"""
 
+import os
 import platform
 from functools import cache
 from pathlib import Path
 
 # Vector instruction sets, widest first, as Linux names them.
 _VECTOR_SETS = ("amx_tile", "avx512f", "avx2", "sve", "asimd")
+
+
+def set_waiting() -> None:
+    """Let torch's threads spin for some microseconds and then sleep while they wait for each other,
+    unless OMP_WAIT_POLICY is set. Call it before torch is imported.
+
+    Spinning on, they would keep the cores busy that they wait for beside another process; sleeping
+    at once costs a third of the speed of an idle machine (docs/log, 2026-11-29).
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def versions() -> dict[str, str]:

@@ -97,8 +97,13 @@ class FrozenModels:
         self, pictures: PictureSet, folder: Path, follow: Follow = lambda what, share: None
     ) -> Embeddings:
         """The embeddings alone, read from `folder` as in `cache`."""
-        path = folder / f"captions-{self.hashes['clip']}-{pictures.digest[:16]}.safetensors"
+        path = embeddings_file(folder, self.hashes["clip"], pictures)
         return Embeddings(**cached(path, lambda: embed_dataset(pictures, self.embed_texts, follow)))
+
+
+def embeddings_file(folder: Path, clip: str, pictures: PictureSet) -> Path:
+    """Where `FrozenModels.embeddings` stores those of a CLIP, given its hash."""
+    return folder / f"captions-{clip}-{pictures.digest[:16]}.safetensors"
 
 
 def cached(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
