@@ -25,6 +25,7 @@ from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.loop import Run, train
 from undiffuse.training.model_io import LONG_EMA, ema_model
 from undiffuse.training.plan import FROZEN_CLIP_SHARES, PRESETS, ModelPreset
+from undiffuse.training.stage_builder import ENCODING_SHARE
 from undiffuse.training.stages import StageOptions, clip_stage, codec_stage, denoiser_stage
 from undiffuse.training.torch_denoiser import sample
 from undiffuse.training.train_model import BATCHES
@@ -150,7 +151,8 @@ class Whole:
         self.codec.export()
         self.frozen = FrozenModels.load(CLIP, self.codec.run.folder / "codec.safetensors")
         vectors = Path(self.job.vectors).parent
-        cache = self.frozen.cache(self.pictures, vectors, print)
+        seconds = ENCODING_SHARE * (1 - CODEC_SHARE) * self.job.seconds
+        cache = self.frozen.cache(self.pictures, vectors, print, seconds=seconds)
         config = replace(
             self.config.denoiser, channels=self.frozen.codec.config.channels,
             side=self.frozen.codec.config.side,

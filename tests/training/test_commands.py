@@ -136,6 +136,8 @@ def test_the_latent_cache_is_reproducible(trained: Path, tmp_path: Path) -> None
     assert one.x0.shape == (4, 20, 8, 4, 4)
     assert one.captions.shape == (20, 8, 512)
     assert torch.allclose(one.pictures.float().norm(dim=1), torch.ones(20), atol=1e-2)
+    hurried = FrozenModels.load(*paths).cache(few, tmp_path / "c", lambda line: None, seconds=0.0)
+    assert torch.equal(hurried.x0, one.x0[:1])
 
 
 def test_a_finished_run_writes_the_same_weights_again(trained: Path) -> None:

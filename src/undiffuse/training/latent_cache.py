@@ -1,5 +1,7 @@
 """Precomputed latents and CLIP embeddings of the training set, for training the denoiser."""
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +48,7 @@ class Embeddings:
 class LatentCache(Embeddings):
     """What the frozen networks compute for N pictures, in float16.
 
-    `x0`: latents `(VARIANTS, N, C, S, S)`; the first variant is not augmented.
+    `x0`: latents `(V, N, C, S, S)` of up to `VARIANTS`; the first variant is not augmented.
     """
 
     x0: Tensor
@@ -77,19 +79,20 @@ class FrozenModels:
 
     def cache(
         self, pictures: PictureSet, folder: Path, say: Callable[[str], None],
-        follow: Follow = lambda what, share: None,
+        follow: Follow = lambda what, share: None, seconds: float = math.inf,
     ) -> LatentCache:  # fmt: skip
         """The latents and embeddings of a training set, read from `folder` if they are there.
-        `follow` gets what is computed and the share of it that is done.
+        `follow` gets what is computed and the share of it that is done. `seconds`: how long
+        encoding may take; then there are fewer variants.
 
         The file names hold the hashes of the networks and of the pictures. Raises UserError for a
         broken file.
         """
-        say(f"encoding {len(pictures.records)} pictures {VARIANTS} times, {CAPTIONS} captions each")
+        say(f"encoding {len(pictures.records)} pictures and {CAPTIONS} captions of each")
         embeddings = self.embeddings(pictures, folder, follow)
         latents = cached(
             folder / f"latents-{self.hashes['codec']}-{pictures.digest[:16]}.safetensors",
-            lambda: encode_dataset(pictures, self.codec.encode, self.device, follow),
+            lambda: encode_dataset(pictures, self.codec.encode, self.device, follow, seconds),
         )
         return LatentCache(**latents, **vars(embeddings))
 
@@ -117,11 +120,16 @@ def cached(path: Path, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Te
 @torch.inference_mode()
 def encode_dataset(
     pictures: PictureSet, encode: Callable[[Tensor], Tensor], device: torch.device = CPU,
-    follow: Follow = lambda what, share: None,
+    follow: Follow = lambda what, share: None, seconds: float = math.inf,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """`LatentCache.x0` of a training set, computed on a device."""
-    variants = []
+    """`LatentCache.x0` of a training set, computed on a device: as many variants as fit in
+    `seconds`, at least one.
+    """
+    variants: list[Tensor] = []
+    start = time.monotonic()
     for variant in range(VARIANTS):
+        if variant and (time.monotonic() - start) * (variant + 1) / variant > seconds:
+            break
         rng = Generator(Philox(key=[variant, len(pictures.records)]))
         parts = []
         for pixels in float_batches(pictures.pictures, BATCH, device):

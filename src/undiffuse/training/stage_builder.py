@@ -1,5 +1,6 @@
 """The configuration of each network of a run, and its stages, ready to train."""
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ from undiffuse.training.time_limit import TimeLimit
 FINETUNE_RATE, SCRATCH_RATE = 3e-4, 1e-3
 TEXT_TOKENS = 16  # that a denoiser reads which is trained from scratch
 SAMPLING_SHARE = 0.25  # of the decoder's time, at most
+ENCODING_SHARE = 0.15  # of the denoiser's time, at most, for more than one variant of each picture
 # On fewer sampled latents the decoder learns them by heart: on 176 it lost 2 dB (docs/log).
 MIN_SAMPLED = 1024
 Follow = Callable[[str, float], None]  # what is done now, and which share of it is done
@@ -64,13 +66,14 @@ def network_config(plan: Plan, options: TrainOptions, kind: str) -> Any:
 
 @dataclass(frozen=True)
 class StageBuilder:
-    """Builds the stages of a run."""
+    """Builds the stages of a run. `limit`: of the time of the stage that is built."""
 
     plan: Plan
     options: TrainOptions
     pictures: PictureSet
     say: Say
     follow: Follow
+    limit: TimeLimit | None = None
 
     def __call__(self, name: str, stage: StageOptions) -> Stage:
         """Any stage but the decoder's."""
@@ -83,14 +86,15 @@ class StageBuilder:
     def config(self, kind: str) -> Any:
         return network_config(self.plan, self.options, kind)
 
-    def decoder(self, stage: StageOptions, limit: TimeLimit | None) -> Stage | None:
+    def decoder(self, stage: StageOptions) -> Stage | None:
         """None if too few latents could be sampled in the time."""
         out, trained = self.options.out, train_rows(self.pictures)
         # No more than a short stage uses, because sampling takes minutes itself.
         count = min(4096, 16 * len(trained.records), max(64, stage.steps * stage.batch))
         sampled = sample_latents(
             trained, out, out / "cache", count, self.say, self.options.device,
-            SAMPLING_SHARE * limit.seconds if limit else None, self.follow, self.options.clip,
+            SAMPLING_SHARE * self.limit.seconds if self.limit else None, self.follow,
+            self.options.clip,
         )  # fmt: skip
         if len(sampled.rows) < min(count, MIN_SAMPLED):
             return None
@@ -115,8 +119,10 @@ class StageBuilder:
             styles = sorted({*styles, *STYLES})
         # The words of a folder's name would steer a CLIP that has read them elsewhere.
         default = style if scratch or self.options.style is not None else ""
+        seconds = ENCODING_SHARE * self.limit.seconds if self.limit else math.inf
+        cache = frozen.cache(trained, out / "cache", self.say, self.follow, seconds)
         return denoiser_stage(
-            trained, frozen, frozen.cache(trained, out / "cache", self.say, self.follow),
+            trained, frozen, cache,
             self.config("denoiser"), stage,
             SCRATCH_RATE if scratch else FINETUNE_RATE,
             start_weights=None if scratch else SHIPPED_WEIGHTS / "denoiser.safetensors",

@@ -163,7 +163,7 @@ def _run_stage(
     limit = _time_limit(name, plan, out)
     steps = plan.steps.get(name) or (options.steps or {}).get(name, STEPS[name])
     compiled = limit.seconds > COMPILE_ABOVE if limit else steps >= COMPILE_STEPS
-    build = StageBuilder(plan, options, pictures, say, follow)
+    build = StageBuilder(plan, options, pictures, say, follow, limit)
     default = min(BATCHES[name], max(32, len(trained.records)))
     batch = choose_batch(name, plan, options, default, build, say)
     stage_options = StageOptions(
@@ -173,7 +173,7 @@ def _run_stage(
     label = f"stage {number} of {len(plan.shares)} {name}"
     say(f"{label}: {_length(limit, steps, batch)}")
     decoder = name == "decoder"
-    stage = build.decoder(stage_options, limit) if decoder else build(name, stage_options)
+    stage = build.decoder(stage_options) if decoder else build(name, stage_options)
     if stage is None:
         plan.drop(name, f"no decoder fine-tuning: in its time fewer than {MIN_SAMPLED} latents can "
                         "be sampled")  # fmt: skip
