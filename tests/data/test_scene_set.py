@@ -73,3 +73,11 @@ def test_pictures_without_transparency_and_a_folder_that_exists_are_refused(tmp_
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="exists"):
         add_scenes(pictures(), tmp_path, 3, 0, "discs")
+
+
+def test_most_scenes_are_of_emoji(made: PictureSet) -> None:
+    emoji = {r["family"] for r in pictures().records if r["style_group"] == "emoji"}
+    scenes = made.rows(lambda record: str(record.get("composite")).startswith("scene"))
+    families = [made.records[row]["family"] for row in scenes]
+    assert 0.6 < np.mean([family in emoji for family in families]) < 0.95
+    assert not {"", *emoji} >= set(families)

@@ -24,7 +24,7 @@ from undiffuse.data.prepared import (
     write_rows,
 )
 from undiffuse.data.scene_layers import COLORS, tint
-from undiffuse.data.scene_things import thing_of
+from undiffuse.data.scene_things import Thing, thing_of
 from undiffuse.data.scenes import Scene, SceneMaker
 from undiffuse.data.shards import Sample
 from undiffuse.data.split import TRAIN
@@ -34,6 +34,8 @@ from undiffuse.imaging.png import unpremultiply
 
 # Of what is made; scenes are the rest, and replace what a data set has nothing for.
 ICON_SHARE, COMPOSITE_SHARE = 0.15, 0.4
+# Of the scenes, where there are emoji: a prompt is drawn in an emoji style unless it names another.
+EMOJI_SCENES = 0.8
 WHITE = "white"  # of which nothing is seen: the codec encodes pictures on white
 Follow = Callable[[str, float], None]
 
@@ -77,15 +79,23 @@ def _rows(pictures: PictureSet, number: int, seed: int, follow: Follow) -> Itera
 
 
 def _scenes(pictures: PictureSet, seed: int) -> Iterator[Row]:
-    found = (
-        thing_of(picture.transpose(1, 2, 0), record)
-        for picture, record in zip(pictures.pictures, pictures.records, strict=True)
-    )
-    maker = SceneMaker([thing for thing in found if thing is not None])
+    makers = _makers(pictures)
     for index in count():
+        roll = Generator(Philox(key=[seed, 2 << 40 | index])).random()
+        maker = makers[0] if roll < EMOJI_SCENES else makers[-1]
         scene = maker.scene(seed, index)
         if WHITE not in scene.truth.colors or scene.truth.ground:
             yield scene.picture.transpose(2, 0, 1), _scene_record(scene, index)
+
+
+def _makers(pictures: PictureSet) -> list[SceneMaker]:
+    """One of emoji and one of all other pictures; or the only one for which there are things."""
+    emoji: list[Thing] = []
+    others: list[Thing] = []
+    for picture, record in zip(pictures.pictures, pictures.records, strict=True):
+        if thing := thing_of(picture.transpose(1, 2, 0), record):
+            (emoji if record.get("style_group") == "emoji" else others).append(thing)
+    return [SceneMaker(things) for things in (emoji, others) if things] or [SceneMaker([])]
 
 
 def _scene_record(scene: Scene, index: int) -> dict[str, Any]:
