@@ -68,6 +68,7 @@ def stub_training(patch: pytest.MonkeyPatch) -> None:
     import torch
 
     from tests.conftest import CLIP, CODEC, LATENT, byte_tokenizer
+    from undiffuse.training.trajectories import Trajectories
 
     presets = {"clip": CLIP, "judge": CLIP, "codec": CODEC, "denoiser": LATENT}
     for name, config in presets.items():
@@ -90,3 +91,10 @@ def stub_training(patch: pytest.MonkeyPatch) -> None:
     }
     for name, result in results.items():
         patch.setattr(f"undiffuse.{name}", lambda *_, result=result, **__: result)
+
+    def trajectories(*given: Any, **_: object) -> Trajectories:
+        few = given[4]
+        x, cond = torch.zeros(300, few + 1, 64, 4, 4), torch.zeros(300, 512)
+        return Trajectories(x, cond, tuple(np.linspace(1, 0, few + 1).tolist()))
+
+    patch.setattr("undiffuse.training.trajectories.sample_trajectories", trajectories)
