@@ -17,7 +17,7 @@ FLOORS = (
     ("errors",),
     ("config", "diffusion"),
     ("imaging", "networks"),
-    ("clip",),
+    ("clip", "layout"),
     ("data", "runtime"),
     ("pretrained", "evaluation", "explore"),
     ("training",),
@@ -89,7 +89,8 @@ def test_imports_go_one_way(path: Path) -> None:
         ("diffusion", {"errors"}),
         ("networks", {"config", "errors"}),
         ("clip", {"config", "errors", "networks"}),
-        ("data", {"errors", "imaging", "clip"}),
+        ("layout", {"errors", "imaging"}),
+        ("data", {"errors", "imaging", "layout", "clip"}),
     ],
 )
 def test_what_the_lower_rooms_import(room: str, allowed: set[str]) -> None:

@@ -6,11 +6,12 @@ from itertools import count as counter
 import numpy as np
 import pytest
 
-from undiffuse.data.scene_grounds import GROUNDS, draw_ground
-from undiffuse.data.scene_layers import COLORS, Layer, paste, plural, tint
+from undiffuse.data.scene_layers import COLORS, plural, tint
 from undiffuse.data.scene_things import Thing, thing_of
 from undiffuse.data.scenes import KINDS, RELATIONS, Scene, SceneMaker
 from undiffuse.errors import UserError
+from undiffuse.layout.grounds import GROUNDS, draw_ground
+from undiffuse.layout.layers import Layer, paste
 
 SIDE = 64
 

@@ -17,7 +17,17 @@ from undiffuse.errors import UserError
     help="Scenes and icons in color to make.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True)
-def scenes(data: Path, out: Path, count: int, seed: int) -> None:
+@click.option(
+    "--style", "styles", multiple=True, help="Keep only pictures of this style. Repeatable."
+)
+@click.option(
+    "--kind", "kinds", multiple=True,
+    help="Make only composites of emoji of this kind: recoloured, wearing, beside, two, ground. "
+    "Repeatable.",
+)  # fmt: skip
+def scenes(
+    data: Path, out: Path, count: int, seed: int, styles: tuple[str, ...], kinds: tuple[str, ...]
+) -> None:
     """Add scenes to a data set: several things, colors, places, sizes and surroundings.
 
     DATA is a folder that `undiffuse data prepare --alpha` wrote. `undiffuse train denoiser --data
@@ -25,12 +35,15 @@ def scenes(data: Path, out: Path, count: int, seed: int) -> None:
     """
     from undiffuse.cli.progress_bar import Display, Follower
     from undiffuse.data.prepared import is_prepared, open_prepared
-    from undiffuse.data.scene_set import add_scenes
+    from undiffuse.data.scene_set import add_scenes, of_styles
 
     if not is_prepared(data):
         raise UserError(f"{data} is no prepared data set: run `undiffuse data prepare --alpha`")
     display = Display()
-    made = add_scenes(open_prepared(data), out, count, seed, str(data), Follower(display))
+    pictures = open_prepared(data)
+    if styles:
+        pictures = of_styles(pictures, styles)
+    made = add_scenes(pictures, out, count, seed, str(data), Follower(display), kinds)
     display.clear()
     click.echo(f"{len(made.records)} pictures", err=True)
     click.echo(out)

@@ -72,6 +72,12 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
 )
 @click.option("--negative", help="Text or sum to steer away from.")
 @click.option(
+    "--compose/--no-compose",
+    default=None,
+    help='Draw the things of PROMPT apart, "two cats on a sofa", and compose them; or draw it as '
+    "one picture. Default: compose if the model can, but not with --literal or --from.",
+)
+@click.option(
     "--literal",
     is_flag=True,
     help="Take PROMPT as it is. Otherwise words that the model does not know are read as the "

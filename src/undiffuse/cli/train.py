@@ -186,6 +186,10 @@ command.add_command(renamed_command("graphs", export_onnx))
     help="Tokens of a text that the network reads beside CLIP's vector. Weights to start from may "
     "lack them; then this is a new run.",
 )  # fmt: skip
+@click.option(
+    "--new-run", is_flag=True,
+    help="Fine-tune --start-weights: count steps from 0, instead of continuing their run.",
+)  # fmt: skip
 def denoiser(
     data: Path,
     out: Path,
@@ -203,6 +207,7 @@ def denoiser(
     noise_level_mean: float,
     start_weights: Path | None,
     text_tokens: int | None,
+    new_run: bool,
 ) -> None:
     """Train the denoiser with a frozen CLIP and codec; writes OUT/denoiser.safetensors."""
     from undiffuse.config import STAGE_PRESETS, DenoiserConfig, from_dict
@@ -232,6 +237,6 @@ def denoiser(
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     stage = denoiser_stage(
         pictures, frozen, cache, config, options, learning_rate, noise_level_mean, judge,
-        start_weights, "finetune" if config.text_tokens != own_tokens else "",
+        start_weights, "finetune" if new_run or config.text_tokens != own_tokens else "",
     )  # fmt: skip
     run_stage(stage, tensorboard)

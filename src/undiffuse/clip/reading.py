@@ -14,6 +14,7 @@ from undiffuse.clip.spelling import correct
 
 MAX_RUN = 12  # characters of a word in a text without spaces
 UNSURE = ("keyword", "related", "part", "example")  # reasons for another thing than is meant
+Span = tuple[int, int]  # from a character of a text to the one after the last
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _HIRAGANA = re.compile(r"[\u3040-\u309f]+")
 _JOINED = re.compile(r"[ -]*")  # what may lie between the words of a phrase
@@ -56,14 +57,17 @@ class Reader:
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
 
-    def read(self, text: str, sure: bool = False) -> Reading:
+    def read(self, text: str, sure: bool = False, keep: Sequence[Span] = ()) -> Reading:
         """The prompt with every unknown word read as its nearest known one.
 
         A prompt of known words stays as it is, and costs the look-up of the known words alone.
         sure: read only what means the same, for prompts that are calculated with: "zebra -
         stripes" must not become "zebra - zebra".
+        keep: parts of the text that stay as they are.
         """
         tokens = [_Token(m.start(), m.end(), _plain(m[0])) for m in _WORD.finditer(text)]
+        tokens = [one for one in tokens
+                  if not any(start <= one.start < end for start, end in keep)]  # fmt: skip
         if all(self._is_known(token.text) for token in tokens):
             return Reading(text)
         tokens = [part for token in tokens for part in self._split(token)]

@@ -13,6 +13,13 @@ TINTS: dict[str, tuple[float, float, float]] = {
     "purple": (275.0, 0.85, 0.9),
     "pink": (328.0, 0.55, 1.1),
 }
+# Name -> (hue, saturation, lowest value, range of values): colors without a hue of their own.
+SHADES: dict[str, tuple[float, float, float, float]] = {
+    "brown": (24.0, 0.6, 0.25, 0.33),
+    "black": (0.0, 0.05, 0.04, 0.16),
+    "white": (0.0, 0.03, 0.84, 0.16),
+    "grey": (0.0, 0.04, 0.35, 0.45),
+}
 # Upper bounds of the hue, in degrees, of saturated pixels. Hues above the last bound are red.
 _HUES = {14: "red", 42: "orange", 68: "yellow", 170: "green", 252: "blue", 300: "purple",
          345: "pink", 360: "red"}  # fmt: skip
@@ -72,13 +79,17 @@ def dominant_color(rgb: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[str
 
 def recolor(rgba: NDArray[np.uint8], source: str, target: str) -> NDArray[np.uint8]:
     """The picture with every pixel of color `source` in color `target`. Shading is kept."""
-    hue, saturation_factor, value_factor = TINTS[target]
     out = rgba.copy()
     mask = (classify_pixels(rgba[..., :3]) == NAMES.index(source)) & (rgba[..., 3] > 0)
     hsv = rgb_to_hsv(rgba[..., :3][mask])
+    if target in SHADES:
+        hue, saturation, lowest, span = SHADES[target]
+        hsv[:, 1], hsv[:, 2] = saturation, lowest + span * hsv[:, 2]
+    else:
+        hue, saturation_factor, value_factor = TINTS[target]
+        # Lower bounds, or a dull or dark object would not show its new color.
+        hsv[:, 1] = np.clip(np.maximum(hsv[:, 1], 0.45) * saturation_factor, 0.0, 1.0)
+        hsv[:, 2] = np.clip((0.25 + 0.75 * hsv[:, 2]) * value_factor, 0.0, 1.0)
     hsv[:, 0] = hue
-    # Lower bounds, or a dull or dark object would not show its new color.
-    hsv[:, 1] = np.clip(np.maximum(hsv[:, 1], 0.45) * saturation_factor, 0.0, 1.0)
-    hsv[:, 2] = np.clip((0.25 + 0.75 * hsv[:, 2]) * value_factor, 0.0, 1.0)
     out[..., :3][mask] = hsv_to_rgb(hsv)
     return out

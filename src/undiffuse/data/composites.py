@@ -4,7 +4,7 @@ They teach what single emoji cannot: that "blue" and "apple" are separate words,
 worn, and what "beside" and "two" mean. Some pairs are never made and serve evaluation.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -43,6 +43,7 @@ HEADS = ("face", "cat", "monkey")
 RECOLORABLE_GROUPS = (
     "animals & nature", "food & drink", "travel & places", "activities", "objects",
 )  # fmt: skip
+COMPOSITES = ("recoloured", "wearing", "beside", "two", "ground")
 Composite = tuple[np.ndarray, dict]  # RGBA picture, changes of the record
 Maker = Callable[[Sample, dict[str, Sample], Generator], Composite | None]
 
@@ -82,8 +83,20 @@ def shows_head(record: dict) -> bool:
     return plain and (animal or smiley)
 
 
-def make_composites(samples: Sequence[Sample], count: int, seed: int = 0) -> Iterator[Sample]:
-    """`count` composites of the training samples. Number k depends only on the seed and k."""
+def main_color(record: dict) -> str:
+    """The color of a picture that a program can change, "" if there is none. Not black: outlines
+    and eyes are black as well.
+    """
+    color = record["colour"] or next(iter(record.get("colors", ())), "")
+    return color if record["group"] in RECOLORABLE_GROUPS and color != "black" else ""
+
+
+def make_composites(
+    samples: Sequence[Sample], count: int, seed: int = 0, kinds: Collection[str] = (),
+) -> Iterator[Sample]:  # fmt: skip
+    """`count` composites of the training samples. Number k depends only on the other arguments and
+    k. `kinds`: of `COMPOSITES`; all if none is given.
+    """
     pool = [
         sample for sample in samples
         if sample.record["split"] == TRAIN
@@ -94,15 +107,24 @@ def make_composites(samples: Sequence[Sample], count: int, seed: int = 0) -> Ite
         raise UserError("the data set has no training picture to make composites from")
     by_style: dict[str, dict[str, Sample]] = {}
     for sample in pool:
-        by_style.setdefault(sample.record["family"], {})[sample.record["concept"]] = sample
+        code = sample.record.get("code") or sample.key.rpartition("_")[2]
+        by_style.setdefault(sample.record["family"], {})[code] = sample
     objects = [s for s in pool if s.record["group"] != "symbols"]
-    makers: list[tuple[float, Maker, Sequence[Sample]]] = [
-        (0.4, _recolor, [s for s in pool if is_recolorable(s.record)]),
+    every: list[tuple[float, Maker, Sequence[Sample]]] = [
+        (0.4, _recolor, [s for s in pool if main_color(s.record)]),
         (0.2, _add_accessory, [s for s in pool if shows_head(s.record)]),
         (0.15, _place_beside, objects),
         (0.1, _duplicate, objects),
         (0.15, _add_background, pool),
     ]
+    makers = [maker for maker, kind in zip(every, COMPOSITES, strict=True)
+              if not kinds or kind in kinds]  # fmt: skip
+    for kind in kinds:
+        if kind not in COMPOSITES:
+            raise UserError(f"composites of kind {kind!r} are unknown: choose "
+                            f"{', '.join(COMPOSITES)}")  # fmt: skip
+    if not any(sources for *_, sources in makers):
+        raise UserError(f"the data set has nothing for composites of the kinds {', '.join(kinds)}")
     shares = np.cumsum([share for share, *_ in makers])
     for index in range(count):
         rng = Generator(Philox(key=[seed, index]))
@@ -119,13 +141,14 @@ def make_composites(samples: Sequence[Sample], count: int, seed: int = 0) -> Ite
 
 def _recolor(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
     record = sample.record
-    color = str(rng.choice([name for name in colors.TINTS if name != record["colour"]]))
+    source = main_color(record)
+    color = str(rng.choice([name for name in colors.NAMES if name != source]))
     noun = remove_colors(record["name"])
     if is_held_out_pair(color, noun):
         return None
     keywords = [word for word in record["keywords"] if word not in colors.NAMES]
     changes = _changes("recoloured", f"{color} {noun}", [*keywords, noun], color)
-    return colors.recolor(sample.picture, record["colour"], color), changes
+    return colors.recolor(sample.picture, source, color), changes
 
 
 def _add_accessory(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:

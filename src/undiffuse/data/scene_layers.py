@@ -1,15 +1,10 @@
-"""Layers that scenes are put together of: placed, tinted, pasted; and plurals for captions."""
-
-from dataclasses import dataclass
+"""What scenes are put together with: colors, boxes for layers, and plurals for captions."""
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from undiffuse.data.composites import pluralize
-
-Premultiplied = NDArray[np.uint8]  # (S, S, 4): RGB multiplied by alpha, and alpha
-Box = tuple[int, int, int]  # left, top, side
+from undiffuse.layout.layers import Box, Premultiplied
 
 COLORS = {
     "red": (220, 45, 45), "orange": (240, 135, 35), "yellow": (245, 205, 55),
@@ -19,37 +14,11 @@ COLORS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Layer:
-    """Premultiplied pixels and where their upper left corner goes."""
-
-    pixels: Premultiplied
-    left: int
-    top: int
-
-
 def tint(pixels: Premultiplied, color: str) -> Premultiplied:
     """The pixels in one color, their alpha kept."""
     alpha = pixels[..., 3:].astype(np.uint16)
     rgb = (alpha * np.array(COLORS[color], np.uint16) + 127) // 255
     return np.concatenate([rgb.astype(np.uint8), pixels[..., 3:]], -1)
-
-
-def paste(canvas: Premultiplied, layer: Layer) -> None:
-    """Put a layer over the canvas: over = layer + canvas * (1 - alpha). What is outside is cut."""
-    height, width = canvas.shape[:2]
-    left, top = max(0, layer.left), max(0, layer.top)
-    right = min(width, layer.left + layer.pixels.shape[1])
-    bottom = min(height, layer.top + layer.pixels.shape[0])
-    if left >= right or top >= bottom:
-        return
-    over = layer.pixels[
-        top - layer.top : bottom - layer.top, left - layer.left : right - layer.left
-    ]
-    under = canvas[top:bottom, left:right]
-    rest = 255 - over[..., 3:].astype(np.uint16)
-    # Filters round color and alpha apart, so that the sum can be a little too large.
-    under[...] = np.minimum(over + (under * rest + 127) // 255, 255)
 
 
 def jitter(rng: Generator, amount: int) -> int:

@@ -5,8 +5,8 @@ computed once, so it needs them as pictures with captions.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ Follow = Callable[[str, float], None]
 
 def add_scenes(
     pictures: PictureSet, folder: Path, number: int, seed: int, about: str,
-    follow: Follow = lambda what, share: None,
+    follow: Follow = lambda what, share: None, kinds: Collection[str] = (),
 ) -> PictureSet:  # fmt: skip
     """The pictures `(N, 4, S, S)`, and behind them `number` others, made of those of the training
     split. They are written to `folder`, which must not exist. `about`: where the pictures come
@@ -55,22 +55,39 @@ def add_scenes(
     if pictures.pictures.shape[1] != 4:
         raise UserError(f"{about} has no transparency: prepare it with --alpha")
     with partial_folder(folder) as partial:
-        rows = _rows(pictures, number, seed, follow)
+        rows = _rows(pictures, number, seed, follow, kinds)
         total = write_rows(partial, rows, pictures.pictures.shape[1:])
-        described = {"settings": {"source": about, "scenes": number, "seed": seed}, "count": total}
+        described = {
+            "settings": {"source": about, "scenes": number, "seed": seed, "kinds": [*kinds]},
+            "count": total,
+        }
         write_atomic(partial / PREPARED, json.dumps(described).encode())
         partial.rename(folder)
     return open_prepared(folder)
 
 
-def _rows(pictures: PictureSet, number: int, seed: int, follow: Follow) -> Iterator[Row]:
+def of_styles(pictures: PictureSet, styles: Sequence[str]) -> PictureSet:
+    """The pictures in these styles. UserError for a style that none has."""
+    have = sorted({record["family"] for record in pictures.records})
+    for style in styles:
+        if style not in have:
+            raise UserError(f"no picture has the style {style!r}: choose of {', '.join(have)}")
+    return pictures.subset(pictures.rows(lambda record: record["family"] in styles))
+
+
+def _rows(
+    pictures: PictureSet, number: int, seed: int, follow: Follow, kinds: Collection[str]
+) -> Iterator[Row]:
     for picture, record, key in zip(
         pictures.pictures, pictures.records, pictures.keys, strict=True
     ):
         yield picture, {**record, "key": key}
     trained = pictures.rows(lambda record: record["split"] == TRAIN)
+    composites = _composites(pictures, trained, number, seed, kinds)
+    if kinds:
+        yield from islice(composites, number)
+        return
     scenes, icons = _scenes(pictures.subset(trained), seed), _icons(pictures, trained, seed)
-    composites = _composites(pictures, trained, number, seed)
     for index in range(number):
         follow("making scenes", index / number)
         roll = Generator(Philox(key=[seed, index])).random()
@@ -117,7 +134,9 @@ def _icons(pictures: PictureSet, trained: np.ndarray, seed: int) -> Iterator[Row
         yield picture, _record(captions, record["family"], f"icon-{index}", "tinted")
 
 
-def _composites(pictures: PictureSet, trained: np.ndarray, number: int, seed: int) -> Iterator[Row]:
+def _composites(
+    pictures: PictureSet, trained: np.ndarray, number: int, seed: int, kinds: Collection[str]
+) -> Iterator[Row]:
     """Composites of emoji, which have one size: recolored, with hats, beside each other."""
     emoji = [row for row in trained if pictures.records[row].get("style_group") == "emoji"]
     if pictures.pictures.shape[-1] != SIDE or not emoji:
@@ -130,7 +149,7 @@ def _composites(pictures: PictureSet, trained: np.ndarray, number: int, seed: in
         )
         for row in emoji
     ]
-    for sample in make_composites(samples, number, seed):
+    for sample in make_composites(samples, number, seed, kinds):
         captions = [sample.record["name"], with_article(sample.record["name"])]
         kind = sample.record["composite"]
         record = _record(captions, sample.record["family"], sample.key, kind)

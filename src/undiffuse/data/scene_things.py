@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from undiffuse.data import colors
-from undiffuse.data.scene_layers import Premultiplied
+from undiffuse.layout.layers import Premultiplied
 
 NO_SCENES = frozenset({"flags", "symbols", "smileys & emotion"})
 COUNTABLE = frozenset({"animals & nature", "food & drink", "objects", "travel & places"})

@@ -16,24 +16,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.random import Generator, Philox
-from PIL import Image
 
 from undiffuse.data.composites import with_article
-from undiffuse.data.scene_grounds import GROUNDS, draw_ground
-from undiffuse.data.scene_layers import (
-    COLORS,
-    Box,
-    Layer,
-    Premultiplied,
-    front_and_back,
-    halves,
-    jitter,
-    paste,
-    plural,
-    tint,
-)
+from undiffuse.data.scene_layers import COLORS, front_and_back, halves, jitter, plural, tint
 from undiffuse.data.scene_things import Thing
 from undiffuse.errors import UserError
+from undiffuse.layout.grounds import GROUNDS, draw_ground
+from undiffuse.layout.layers import Bounds, Box, Layer, Premultiplied, bounds_of, paste, resized
 
 Kind = Literal["count", "color", "relation", "size", "ground"]
 
@@ -94,7 +83,7 @@ class SceneMaker:
         if sides != {(self.side, self.side, 4)}:
             raise UserError(f"pictures of {len(sides)} shapes: scenes need squares of one size")
         self.things = list(things)
-        self._bounds: dict[int, tuple[int, int, int, int]] = {}
+        self._bounds: dict[int, Bounds] = {}
 
     @cached_property
     def styles(self) -> dict[str, list[int]]:
@@ -146,24 +135,17 @@ class SceneMaker:
 
     def placed(self, row: int, box: Box, color: str = "") -> Layer:
         """A thing, cut to what is drawn of it, that fills the box and stands on its lower edge."""
-        left, top, right, bottom = self._bound(row)
-        cut = self.things[row].picture[top:bottom, left:right]
-        scale = box[2] / max(cut.shape[:2])
-        size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
-        # Premultiplied pixels may be resized channel by channel; a box of 3 is fast and smooth.
-        resized = Image.fromarray(cut).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        pixels = np.asarray(resized)
+        left, top, right, bottom = bounds = self._bound(row)
+        scale = box[2] / max(right - left, bottom - top)
+        size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+        pixels = resized(self.things[row].picture, bounds, *size)
         if color:
             pixels = tint(pixels, color)
         return Layer(pixels, box[0] + (box[2] - size[0]) // 2, box[1] + box[2] - size[1])
 
-    def _bound(self, row: int) -> tuple[int, int, int, int]:
+    def _bound(self, row: int) -> Bounds:
         if row not in self._bounds:
-            drawn = self.things[row].picture[..., 3] > 24
-            rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
-            whole = (0, 0, self.side, self.side)
-            found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else whole
-            self._bounds[row] = (int(found[0]), int(found[1]), int(found[2]), int(found[3]))
+            self._bounds[row] = bounds_of(self.things[row].picture)
         return self._bounds[row]
 
     def canvas(self) -> Premultiplied:

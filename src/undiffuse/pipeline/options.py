@@ -31,6 +31,8 @@ class DrawOptions(TypedDict, total=False):
     start           image file to start from; `strength`, in (0, 1], is the noise level.
     mask            image file: white parts of `start` are drawn, black parts keep their bytes.
     gradient        scale of the CLIP gradient added to each x0; needs the extra [train].
+    compose         draw the things of a prompt apart, "two cats on a sofa", and compose them. By
+                    default if the model can, unless prompts are literal or there is a start image.
     literal         take prompts as they are; otherwise unknown words are read with the lexicon.
     """
 
@@ -47,6 +49,7 @@ class DrawOptions(TypedDict, total=False):
     strength: float | None
     mask: str | Path | None
     gradient: float | None
+    compose: bool | None
     literal: bool
 
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from undiffuse.diffusion import Step
 from undiffuse.diffusion.arrays import Array, check_int
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
 from undiffuse.imaging.output import Output, encode_picture
 from undiffuse.imaging.png import MAX_SCALE, Pixels, encode_png, image_grid, on_white, upscale
+from undiffuse.pipeline.scenes import compose
 
 if TYPE_CHECKING:
     from undiffuse.pipeline.text_to_image import DrawPlan
@@ -64,17 +67,29 @@ class Preview:
     plan: "DrawPlan"
     decode: Callable[[Array], Pixels]
 
-    def x_t(self, rows: slice = slice(None)) -> Pixels:
-        """The noisy picture after the step: bytes (B, H, W, 3), on white."""
-        return on_white(self.decode(self.step.x_t[rows]))
+    def x_t(self, which: slice = slice(None)) -> Pixels:
+        """The noisy pictures after the step: bytes (B, H, W, 3), on white."""
+        return on_white(self.pixels(self.step.x_t, which))
 
-    def x0(self, rows: slice = slice(None)) -> Pixels:
-        """The finished picture as predicted at this step: bytes (B, H, W, 3), on white."""
-        return on_white(self.decode(self.step.x0[rows]))
+    def x0(self, which: slice = slice(None)) -> Pixels:
+        """The finished pictures as predicted at this step: bytes (B, H, W, 3), on white."""
+        return on_white(self.pixels(self.step.x0, which))
+
+    def both(self) -> tuple[Pixels, Pixels]:
+        """`x_t` and `x0`, decoded in one call: the codec decodes its rows in parallel."""
+        x_t, x0 = np.split(self.decode(np.concatenate([self.step.x_t, self.step.x0])), 2)
+        canvases = self.plan.canvases
+        return on_white(compose(x_t, canvases)), on_white(compose(x0, canvases))
+
+    def pixels(self, latents: Array, which: slice = slice(None)) -> Pixels:
+        """The pictures of x_t or x0: bytes (B, H, W, C) with straight alpha. `which`: of them."""
+        canvases = self.plan.canvases[which]
+        rows = slice(canvases[0].rows.start, canvases[-1].rows.stop)
+        return compose(self.decode(latents[rows]), canvases)
 
     def pictures(self) -> list[Picture]:
         """The pictures after this step. Those of the last step are the drawing."""
-        pixels, plan = self.decode(self.step.x_t), self.plan
+        pixels, plan = self.pixels(self.step.x_t), self.plan
         if plan.init_image is not None:
             pixels = plan.init_image.paste_unmasked(pixels)
         return [Picture(*parts) for parts in zip(pixels, plan.records, plan.notes, strict=True)]

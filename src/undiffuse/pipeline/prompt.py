@@ -19,6 +19,7 @@ from undiffuse.explore.expression import (
     parse_expression,
     weighted_sum,
 )
+from undiffuse.layout.parse import spoken_layout
 from undiffuse.runtime.networks import Floats
 
 # The share of the negative prompt's vector that is subtracted (docs/log): 0.5 leaves too much of
@@ -90,13 +91,13 @@ class Prompt:
 
 def parse_prompt(
     prompt: str, style: str, *, style_requested: bool = False, like: Sequence[str | Path] = (),
-    styles: tuple[str, ...] = STYLES, reader: Reader | None = None,
+    styles: tuple[str, ...] = STYLES, reader: Reader | None = None, composes: bool = False,
 ) -> Prompt:  # fmt: skip
     """The parsed prompt, with `style` added to its words unless they name a style themselves.
 
     `style_requested`: whether the user asked for `style`. `like`: image files to add to the sum.
     `styles`: those that the model knows. `reader`: replaces unknown words; None takes the prompt
-    literally.
+    literally. `composes`: words that tell where things are stay.
     UserError for a prompt that is no UTF-8 text, and as `parse_expression`.
     """
     try:
@@ -106,7 +107,7 @@ def parse_prompt(
     terms = parse_expression(prompt) if prompt.strip() else []
     read, notes = prompt, tuple[str, ...]()
     if reader is not None:
-        terms, read, notes = _read_terms(terms, prompt, reader)
+        terms, read, notes = _read_terms(terms, prompt, reader, composes)
     texts = [term.text for term in terms if not term.is_picture]
     names_style, suffix = _style_patterns(styles)
     if any(names_style.search(text) for text in texts):
@@ -125,11 +126,12 @@ def parse_prompt(
 
 
 def _read_terms(
-    terms: list[Term], prompt: str, reader: Reader
+    terms: list[Term], prompt: str, reader: Reader, composes: bool
 ) -> tuple[list[Term], str, tuple[str, ...]]:
     """The terms and the prompt as they are read, and a note for each change."""
     sure = bool(terms) and is_sum(terms)
-    readings = [reader.read("" if term.is_picture else term.text, sure) for term in terms]
+    texts = ["" if term.is_picture else term.text for term in terms]
+    readings = [reader.read(text, sure, spoken_layout(text) if composes else ()) for text in texts]
     changes = [change for reading in readings for change in reading.changes]
     if not changes:
         return terms, prompt, ()

@@ -8,7 +8,7 @@ processor and on the versions of this package, NumPy and ONNX Runtime.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,11 +22,13 @@ from undiffuse.diffusion.arrays import Array, Denoiser, check_int, check_range
 from undiffuse.errors import UserError
 from undiffuse.explore.space import Space
 from undiffuse.imaging.png import Pixels, unpremultiply
+from undiffuse.layout.parse import SceneGrammar
 from undiffuse.pipeline.init_image import InitImage, read_init_image
 from undiffuse.pipeline.options import FRESHNESS, DrawOptions, resolve_config
 from undiffuse.pipeline.picture import Picture, Preview
 from undiffuse.pipeline.prompt import Prompt, interpolate_prompts, parse_prompt
 from undiffuse.pipeline.record import negative_record, options_record, settings_record
+from undiffuse.pipeline.scenes import Canvas, make_canvases, wants_scenes
 from undiffuse.pretrained.encoder import PretrainedClip
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
@@ -44,6 +46,7 @@ class DrawPlan:
     clip_gradient: Callable[[Denoiser], Denoiser]
     init_image: InitImage | None
     noise_source: Callable[[int], Array]
+    canvases: list[Canvas]  # of the pictures
     records: list[dict[str, Any]]
     notes: list[tuple[str, ...]]
 
@@ -130,18 +133,20 @@ class TextToImage:
         if not texts:
             raise UserError("the list of prompts is empty: give at least one prompt")
         requested, like = bool(options.get("style")), options.get("like", ())
+        composes = self._composes(options)
         parse = partial(
             parse_prompt, style=config.style, styles=self.denoiser.styles,
-            reader=None if options.get("literal") else self.reader,
+            reader=None if options.get("literal") else self.reader, composes=composes,
         )  # fmt: skip
         prompts = [parse(text, style_requested=requested, like=like) for text in texts]
         negative = parse(options.get("negative") or "")
         codec = self.codec.config
         init_image = read_init_image(options, codec.image_size, codec.image_channels)
         inputs = self._model_record() | options_record(options, prompts, negative)
-        # One row for each picture, prompt by prompt.
-        rows = [one.subtract(negative) for one in prompts for _ in range(n)]
-        indices = [*range(first, first + n)] * len(prompts)
+        grammar = self._grammar if composes else None
+        canvases, rows = make_canvases(prompts, range(first, first + n), seed, grammar)
+        rows = [row.subtract(negative) for row in rows]
+        indices = [index for canvas in canvases for index in canvas.indices]
         always = options.get("style_strength") is not None
         strengths = [config.style_strength * (always or row.style_requested) for row in rows]
         return DrawPlan(
@@ -150,14 +155,31 @@ class TextToImage:
             self._clip_gradient(options.get("gradient") or 0.0),
             init_image,
             diffusion.noise_source(seed, indices, self.denoiser.shape),
-            [
-                settings_record(row, replace(config, style_strength=strength), seed, index)
-                | inputs
-                | negative_record(row, negative)
-                for row, strength, index in zip(rows, strengths, indices, strict=True)
-            ],
-            [self._notes(row, negative, config) for row in rows],
+            canvases,
+            [self._record(one, strengths, negative, config) | inputs for one in canvases],
+            [self._notes(one, negative, config) for one in canvases],
         )
+
+    def _record(
+        self, canvas: Canvas, strengths: list[float], negative: Prompt, config: DrawConfig
+    ) -> dict[str, Any]:
+        prompt = canvas.prompt.subtract(negative)
+        config = replace(config, style_strength=strengths[canvas.rows.start])
+        composed = {"compose": True} if canvas.composition else {}
+        return (
+            settings_record(prompt, config, canvas.seed, canvas.index)
+            | composed
+            | negative_record(prompt, negative)
+        )
+
+    def _composes(self, options: DrawOptions) -> bool:
+        able = self.reader is not None and self.codec.config.image_channels == 4
+        return wants_scenes(options, able, self.denoiser.config.text_tokens > 0, self.folder)
+
+    @cached_property
+    def _grammar(self) -> SceneGrammar:
+        assert self.reader is not None
+        return SceneGrammar(self.reader.lexicon.names, self.reader.lexicon.known)
 
     def _embed(
         self, rows: list[Prompt], strengths: list[float], negative: Prompt
@@ -200,8 +222,11 @@ class TextToImage:
 
         return partial(ClipGuidance(self.folder).guide, scale=scale)
 
-    def _notes(self, prompt: Prompt, negative: Prompt, config: DrawConfig) -> tuple[str, ...]:
+    def _notes(self, canvas: Canvas, negative: Prompt, config: DrawConfig) -> tuple[str, ...]:
+        prompt = canvas.prompt.subtract(negative)
         notes = prompt.notes + tuple(f"negative prompt: {note}" for note in negative.notes)
+        if canvas.composition is not None:
+            notes += (canvas.composition.note,)
         if not prompt.terms:
             notes += ("the prompt is empty: the picture is random",)
         if negative.terms and not prompt.terms and config.guidance == 1.0:

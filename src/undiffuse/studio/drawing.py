@@ -10,10 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from undiffuse.config import IMAGE_SIZE
-from undiffuse.imaging.png import Pixels, downscale, encode_png, on_white, upscale
+from undiffuse.imaging.png import Pixels, downscale, encode_png, upscale
 from undiffuse.pipeline import Picture, Preview, TextToImage
 from undiffuse.pipeline.record import parse_record, record_changes
 from undiffuse.pipeline.trace import Trace
@@ -45,15 +43,11 @@ def step_events(previews: Iterator[Preview]) -> Generator[Event | None, None, Pr
         if step.index * shown // step.steps == (step.index - 1) * shown // step.steps:
             yield None
             continue
-        # One call: the codec decodes its rows in parallel.
-        both = on_white(preview.decode(np.concatenate([step.x_t, step.x0])))
-        count = len(both) // 2
-        for number in range(count):
+        for number, (x_t, x0) in enumerate(zip(*preview.both(), strict=True)):
             yield {
                 "type": "step", "picture": number, "step": step.index, "of": step.steps,
                 "t": step.t, "picture_share": step.alpha, "noise_share": step.sigma,
-                "x_t": preview_uri(both[number]),
-                "x0": preview_uri(both[count + number]),
+                "x_t": preview_uri(x_t), "x0": preview_uri(x0),
             }  # fmt: skip
     return preview
 
@@ -106,7 +100,7 @@ def partial_images(
         if sent < wanted and step.index * (wanted + 1) >= (sent + 1) * step.steps:
             if step.index < step.steps:
                 yield {"type": "partial", "index": sent, "data": encode(
-                    Picture(preview.decode(step.x0[:1])[0], {}))}  # fmt: skip
+                    Picture(preview.pixels(step.x0, slice(0, 1))[0], {}))}  # fmt: skip
             sent += 1
         yield None  # a place to stop
     for number, picture in enumerate(preview.pictures()):

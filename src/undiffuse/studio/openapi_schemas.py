@@ -43,6 +43,8 @@ def draw_schemas(model: Json) -> Json:
         "strength": number("strength", "Share of init that noise replaces"),
         "mask": {**upload, "type": ["string", "null"],
                  "description": "Upload: white parts of init are drawn"},
+        "compose": {"type": ["boolean", "null"], "description":
+                    "Draw several things of a prompt apart and compose them; null: if possible"},
         "keep": {"type": "boolean", "default": True, "description": "Keep it in the gallery"},
     }  # fmt: skip
     return {"Settings": {"type": "object", "properties": properties, "additionalProperties": False}}

@@ -36,6 +36,7 @@ def command_line(record: dict[str, Any], scale: int, model: Path | None) -> str:
         values = record[key] if isinstance(record[key], list) else [record[key]]
         for value in values:
             words += _option(option, str(value))
+    words += ["--no-compose"] if record.get("compose") is False else []
     words += _option("--scale", str(scale))
     words += [] if model is None else _option("--model", str(model))
     prompt = record["prompt"]
@@ -51,6 +52,7 @@ def python_code(record: dict[str, Any], scale: int, model: Path | None) -> str:
     """Lines of Python that write the picture to picture.png."""
     arguments = [repr(record["prompt"])]
     arguments += [f"{name}={record[key]!r}" for key, (_, name) in _given(record)]
+    arguments += ["compose=False"] if record.get("compose") is False else []
     folder = "" if model is None else repr(str(model))
     lines = "\n".join(f"    {argument}," for argument in arguments)
     return (

@@ -31,6 +31,7 @@ class Settings:
     size          the side in pixels; only that of the model.
     like          uploads whose CLIP vectors are added to the prompt's.
     init, mask    uploads: the picture to begin with, and where to draw; `strength` goes with them.
+    compose       whether several things of a prompt are drawn apart and composed.
     keep          whether the pictures go into the gallery.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     init: str | None = None
     strength: float | None = None
     mask: str | None = None
+    compose: bool | None = None
     keep: bool = True
 
     def options(self) -> DrawOptions:
@@ -58,7 +60,7 @@ class Settings:
             first_index=self.index, steps=self.steps, sampler=self.sampler, guidance=self.guidance,
             freshness=self.freshness, style=self.style, style_strength=self.style_strength,
             negative=self.negative or None, like=self.like, start=self.init,
-            strength=self.strength, mask=self.mask,
+            strength=self.strength, mask=self.mask, compose=self.compose,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +72,7 @@ _TYPES: dict[str, type] = {
     "prompt": str, "negative": str, "style": str, "style_strength": float, "seed": int,
     "index": int, "count": int, "steps": int, "sampler": str, "guidance": float,
     "freshness": float, "size": int, "like": list, "init": str, "strength": float, "mask": str,
-    "keep": bool,
+    "compose": bool, "keep": bool,
 }  # fmt: skip
 _RANGES = {
     "seed": (0, 2**64 - 1), "index": (0, 2**64 - 1 - MAX_COUNT), "count": (1, MAX_COUNT),

@@ -1,0 +1,1 @@
+"""Layouts: which things a prompt names, where they go, and pictures composed of them."""

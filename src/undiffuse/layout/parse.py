@@ -1,0 +1,260 @@
+"""Reads off a prompt which things it names, how many, and in which relation.
+
+    SceneGrammar(names, known).scene("two cats under a tree in the snow")
+
+LayoutGPT (arXiv 2305.15393) and LLM-grounded diffusion (arXiv 2305.13655) ask a language model
+where things go; here a small grammar answers. What it can't read stays one thing.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from undiffuse.layout.words import (
+    ACTION,
+    ARTICLES,
+    COLORS,
+    CONTAINERS,
+    GROUND_PATTERNS,
+    LONGEST_RELATION,
+    NO_THING,
+    NO_VERBS,
+    NUMBERS,
+    PARTICLES,
+    POSTURES,
+    RELATIONS,
+    SIZES,
+    VERBS,
+    WHOLE,
+    singular,
+)
+
+MAX_THINGS = 12
+MAX_NAME = 8  # words
+# Shorter words, "in" and "on", are words of other languages too.
+_LONG = sorted({word for phrase in RELATIONS for word in phrase if len(word) > 4})
+_RELATION_WORD = re.compile(rf"\b(?:{'|'.join(_LONG)})\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|,")
+
+
+@dataclass(frozen=True)
+class Group:
+    """`count` equal things. `size`: the share of their place that they fill."""
+
+    text: str
+    count: int = 1
+    size: float = 1.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """Parts side by side, from left to right."""
+
+    parts: tuple["Node", ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The first part in a relation to the second; see `words.RELATIONS`."""
+
+    relation: str
+    first: "Node"
+    second: "Node"
+
+
+Node = Group | Row | Pair
+Words = Sequence[str]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a prompt names, and the ground that it stands on, "" for none."""
+
+    node: Node
+    ground: str = ""
+
+    @cached_property
+    def things(self) -> list[Group]:
+        """The groups, in the order of the prompt."""
+        return list(_groups(self.node))
+
+
+def spoken_layout(text: str) -> list[tuple[int, int]]:
+    """Where a text says a ground or a relation, from a character to the one after the last: no
+    word there is to be read as another one.
+    """
+    spans = [found.span() for found in _RELATION_WORD.finditer(text)]
+    for pattern in GROUND_PATTERNS.values():
+        if found := pattern.fullmatch(text.lower()):
+            part = "after" if found["after"] else "before"
+            return [*spans, (0, found.start(part)), (found.end(part), len(text))]
+    return spans
+
+
+def _groups(node: Node) -> Sequence[Group]:
+    if isinstance(node, Group):
+        return [node]
+    parts = node.parts if isinstance(node, Row) else (node.first, node.second)
+    return [group for part in parts for group in _groups(part)]
+
+
+class SceneGrammar:
+    """Reads English prompts.
+
+    names   what a model draws as one picture, "house with garden"; such a name is never divided.
+    known   the words that a model knows. A part without one is no thing of its own.
+    """
+
+    def __init__(self, names: Collection[str], known: frozenset[str]) -> None:
+        self._names, self.known = names, known
+
+    @cached_property
+    def names(self) -> frozenset[tuple[str, ...]]:
+        """The names as words without articles."""
+        return frozenset(_key(_words(name)) for name in self._names)
+
+    def scene(self, text: str) -> Scene | None:
+        """The scene of a prompt, or None for one thing without a ground."""
+        words = _words(text)
+        if not any(map(_may_divide, words[1:])) and not set(words[:1]) & NUMBERS.keys():
+            return None
+        ground, rest = self._ground(" ".join(text.split()))
+        words = _words(rest)
+        if not self.names_thing(words):
+            ground, words = "", _words(text)  # "snow on a beach" has a ground and nothing on it
+        if not self.names_thing(words):
+            return None
+        node = self.node(words)
+        scene = Scene(node, ground)
+        count = sum(group.count for group in scene.things)
+        if count > MAX_THINGS or (count == 1 and not ground):
+            return None
+        return scene
+
+    def _ground(self, text: str) -> tuple[str, str]:
+        """The ground of a prompt, and the rest of it."""
+        if _key(_words(text)) not in self.names:
+            for ground, pattern in GROUND_PATTERNS.items():
+                if found := pattern.fullmatch(text.lower()):
+                    part = "after" if found["after"] else "before"
+                    return ground, text[found.start(part) : found.end(part)]
+        return "", text
+
+    def names_thing(self, words: Words) -> bool:
+        """Whether one of the words is a known one that can name a thing."""
+        return any(
+            word not in NO_THING
+            and (word in self.known or singular(word, self.known) in self.known)
+            for word in words
+        )
+
+    def node(self, words: Words) -> Node:
+        """What some words name: a relation, a list, or one group."""
+        inside = self._inside_names(words)
+        for at in range(1, len(words)):
+            if not inside[at] and (node := self._related(words, at)):
+                return node
+        parts = self._listed(words, inside)
+        return Row(tuple(map(self.group, parts))) if len(parts) > 1 else self.group(words)
+
+    def _inside_names(self, words: Words) -> list[bool]:
+        """Which words belong to a name of several words."""
+        inside = [False] * len(words)
+        for start in range(len(words)):
+            for end in range(start + 2, min(start + MAX_NAME, len(words)) + 1):
+                if words[start] not in ARTICLES and _key(words[start:end]) in self.names:
+                    inside[start:end] = [True] * (end - start)
+        return inside
+
+    def _related(self, words: Words, at: int) -> Node | None:
+        """The two sides of a relation that is said from word `at` on, if it is one."""
+        relation, end = self._relation(words, at)
+        verb_before = int(end == at)  # "a dog chases a cat"
+        first, second = words[: at - verb_before], words[end:]
+        while first and first[-1] in POSTURES:
+            first = first[:-1]
+        if not relation or not (self.names_thing(first) and self.names_thing(second)):
+            return None
+        if relation == "in" and not self._is_container(second):
+            return None
+        one, other = self.node(first), self.node(second)
+        if relation != "between":
+            return Pair(relation, one, other)
+        if isinstance(other, Row) and len(other.parts) == 2:
+            return Row((other.parts[0], one, other.parts[1]))
+        if isinstance(other, Group) and other.count > 1:
+            left = other.count // 2
+            return Row((Group(other.text, left), one, Group(other.text, other.count - left)))
+        return None
+
+    def _relation(self, words: Words, at: int) -> tuple[str, int]:
+        """The relation said from word `at` on, "" for none, and where the second side begins."""
+        for count in range(min(LONGEST_RELATION, len(words) - at), 0, -1):
+            if relation := RELATIONS.get(tuple(words[at : at + count])):
+                return relation, at + count
+        word = words[at]
+        if word.endswith("ing") and len(word) > 4 and word not in NO_VERBS | WHOLE | POSTURES:
+            return self._action(words, at)
+        verb = words[at - 1]
+        if word in ARTICLES and at > 1 and verb not in NO_THING and verb.endswith("s"):
+            return VERBS.get(f"{verb.removesuffix('s').removesuffix('e')}ing", ACTION), at
+        return "", at
+
+    def _action(self, words: Words, at: int) -> tuple[str, int]:
+        """The relation of a verb in -ing, which needs an object: "riding a horse"."""
+        after = at + 1
+        if after < len(words) and words[after] in PARTICLES:
+            after += 1
+        elif after < len(words) and (found := self._relation(words, after))[0] and (
+            found[1] > after
+        ):  # fmt: skip
+            return found
+        return VERBS.get(words[at], ACTION), after
+
+    def _is_container(self, words: Words) -> bool:
+        return any(singular(word, self.known) in CONTAINERS for word in words)
+
+    def _listed(self, words: Words, inside: Sequence[bool]) -> list[Words]:
+        """The parts between "and" and commas, if each of them names a thing."""
+        parts: list[list[str]] = [[]]
+        for word, kept in zip(words, inside, strict=True):
+            if word in ("and", ",") and not kept:
+                parts.append([])
+            else:
+                parts[-1].append(word)
+        parts = [part for part in parts if part]
+        return [*parts] if all(map(self.names_thing, parts)) else [words]
+
+    def group(self, words: Words) -> Group:
+        """A noun with its number and size."""
+        words = _without_article([word for word in words if word != ","])
+        if words[:2] == ["couple", "of"] and len(words) > 2:
+            words = ["two", *words[2:]]
+        count, size, whole = 1, 1.0, _key(words) in self.names
+        if len(words) > 1 and words[0] in NUMBERS and not whole:
+            count, words = NUMBERS[words[0]], _without_article(words[1:])
+        if len(words) > 1 and words[0] in SIZES and _key(words) not in self.names:
+            size, words = SIZES[words[0]], words[1:]
+        if count > 1:
+            head = words.index("of") - 1 if "of" in words[1:] else len(words) - 1
+            words = [*words[:head], singular(words[head], self.known), *words[head + 1 :]]
+        return Group(" ".join(words), count, size)
+
+
+def _may_divide(word: str) -> bool:
+    return word == "," or word.endswith("ing") or (word in NO_THING and word not in COLORS)
+
+
+def _words(text: str) -> list[str]:
+    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+
+
+def _without_article(words: Words) -> Words:
+    while len(words) > 1 and words[0] in ARTICLES:
+        words = words[1:]
+    return words
+
+
+def _key(words: Words) -> tuple[str, ...]:
+    return tuple(word for word in words if word not in ARTICLES)
