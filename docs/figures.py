@@ -152,8 +152,18 @@ def codec() -> None:
     grid("codec", rows, [""] * len(x0))
 
 
+def scenes() -> None:
+    """The steps of prompts with several things: x_t over x0."""
+    steps, rows = (5, 10, 15, 20), []
+    for prompt in ("a dog and a cat", "a castle at night"):
+        previews = [p for p in MODEL.steps(prompt, sampler="ddim") if p.step.index in steps]
+        rows += [(prompt, [preview.x_t()[0] for preview in previews]),
+                 ("predicted", [preview.x0()[0] for preview in previews])]  # fmt: skip
+    grid("scenes", rows, [f"step {step}" for step in steps])
+
+
 FIGURES = (
-    forward_process, old_loop, samplers, guidance, unsteered, styles, similarity, codec,
+    forward_process, old_loop, samplers, guidance, unsteered, styles, similarity, codec, scenes,
 )  # fmt: skip
 
 

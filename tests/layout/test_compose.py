@@ -6,21 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from undiffuse.data.shapes import connected_components
-from undiffuse.layout.boxes import Box, place
+from undiffuse.layout.boxes import RELATION_NAMES, Box, place
 from undiffuse.layout.compose import Composition, premultiply
 from undiffuse.layout.grounds import GROUNDS
 from undiffuse.layout.parse import Group, Node, Pair, Row, Scene
 from undiffuse.layout.words import ACTION, GROUND_PATTERNS, HOLDING, RELATIONS
 
 SIDE = 64
-PLACED = sorted({*RELATIONS.values(), ACTION, HOLDING} - {"between"})
 GROUP = st.builds(Group, st.sampled_from(["cat", "dog", "hat"]), st.integers(1, 12),
                   st.sampled_from([0.45, 0.6, 1.0]))  # fmt: skip
 
 
 def _larger(node: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     rows = st.lists(node, min_size=2, max_size=3).map(lambda parts: Row(tuple(parts)))
-    return rows | st.builds(Pair, st.sampled_from(PLACED), node, node)
+    return rows | st.builds(Pair, st.sampled_from(RELATION_NAMES), node, node)
 
 
 NODE: st.SearchStrategy[Node] = st.recursive(GROUP, _larger, max_leaves=4)
@@ -107,6 +106,10 @@ def test_things_stand_on_a_ground(ground: str) -> None:
     assert 0.1 < thing.mean() < 0.5
     assert np.array_equal(picture, composition.compose([drawing((255, 0, 255))], 3, 4))
     assert ground in composition.note
+
+
+def test_every_relation_that_is_read_has_places() -> None:
+    assert {*RELATION_NAMES} == {*RELATIONS.values(), ACTION, HOLDING} - {"between"}
 
 
 def test_every_ground_can_be_said() -> None:

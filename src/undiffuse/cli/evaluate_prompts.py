@@ -159,12 +159,15 @@ def languages(
 @click.option("--count", type=click.IntRange(1, 10**5), default=300, show_default=True,
               help="Scenes to judge.")  # fmt: skip
 @click.option("--style", default="", help="Only pictures of this style.  [default: all]")
+@click.option("--composed", is_flag=True, help="Scenes as drawings are composed: every relation "
+              "and ground.")  # fmt: skip
 @SEED
 @THREADS
 @OUT
 def checks(
-    data: Path, judge: Path, count: int, style: str, seed: int, threads: int, out: Path | None
-) -> None:
+    data: Path, judge: Path, count: int, style: str, composed: bool, seed: int, threads: int,
+    out: Path | None,
+) -> None:  # fmt: skip
     """Measure the checks of `evaluate prompts` on scenes of real pictures.
 
     DATA is a folder that `undiffuse data prepare --alpha` wrote. A program makes scenes of its
@@ -174,7 +177,12 @@ def checks(
     from undiffuse.data.prepared import is_prepared, open_prepared
     from undiffuse.data.scenes import SceneMaker
     from undiffuse.evaluation.prompt_metrics import PromptJudge
-    from undiffuse.evaluation.scene_truth import evaluate_checks, training_things, validation_cases
+    from undiffuse.evaluation.scene_truth import (
+        composed_cases,
+        evaluate_checks,
+        training_things,
+        validation_cases,
+    )
     from undiffuse.runtime.networks import ClipEncoder
 
     pictures = open_prepared(data) if is_prepared(data) else None
@@ -186,7 +194,11 @@ def checks(
         raise UserError(f"{data} has no pictures of style {style!r} that scenes can be made of")
     encoder = ClipEncoder(judge, threads)
     names = sorted({thing.name for thing in things})
-    scenes = validation_cases(SceneMaker(things), count, seed)
+    if composed:
+        scenes = composed_cases(things, count, seed)
+    else:
+        scenes = validation_cases(SceneMaker(things), count, seed)
     metrics = list(evaluate_checks(PromptJudge(encoder, names), scenes, seed))
-    settings = {"seed": seed, "count": count, "style": style, "names": len(names)}
+    settings = {"seed": seed, "count": count, "style": style, "composed": composed,
+                "names": len(names)}  # fmt: skip
     finish(metrics, {"judge": encoder.hash, "settings": settings}, out, {})

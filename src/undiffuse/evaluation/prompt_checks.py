@@ -16,6 +16,7 @@ INK = 26  # of 255: a pixel that is nearer to white is background
 MIN_AREA = 0.004  # of the picture: what is smaller is a speck
 EDGE = 3  # columns at each end of a row
 MAX_WHITE_EDGE = 0.5  # of their pixels
+WINDOWS = (0.5, 0.7)  # of the side
 GROUND_TOLERANCE = 32  # of 255, in each channel
 MAX_COUNT = 9
 MIN_COLOR_SHARE = 0.35  # of a thing's pixels
@@ -160,6 +161,21 @@ def halves(picture: Picture, axis: int) -> tuple[Picture, Picture]:
     return parts[0], parts[1]
 
 
+def windows(picture: Picture) -> Iterator[Picture]:
+    """Crops at the corners, edges and center, cropped to their ink: of things that overlap, one is
+    in the middle of a window and little of the other is in it.
+    """
+    side = picture.shape[-1]
+    for share in WINDOWS:
+        size = round(share * side)
+        for top in (0, (side - size) // 2, side - size):
+            for left in (0, (side - size) // 2, side - size):
+                part = np.full_like(picture, 255)
+                where = (slice(None), slice(top, top + size), slice(left, left + size))
+                part[where] = picture[where]
+                yield _tight(part)
+
+
 def _tight(picture: Picture) -> Picture:
     rows, columns = np.nonzero(ink(picture))
     if not len(rows):
@@ -184,9 +200,9 @@ def without_ground(picture: Picture) -> Picture:
     return np.where(near, np.uint8(255), picture)
 
 
-def views(picture: Picture) -> Iterator[Picture]:
-    """The picture and crops of it in which a thing fills more of the square: its parts, and
-    halves.
+def views(picture: Picture, overlapping: bool = False) -> Iterator[Picture]:
+    """The picture and crops of it in which a thing fills more of the square: its parts, and halves;
+    and windows, if things may overlap.
     """
     yield picture
     picture = without_ground(picture) if has_ground(picture) else picture
@@ -195,3 +211,5 @@ def views(picture: Picture) -> Iterator[Picture]:
     yield from (crop(picture, box) for box in largest)
     for axis in (1, 2):
         yield from halves(picture, axis)
+    if overlapping:
+        yield from windows(picture)

@@ -108,7 +108,7 @@ class PromptJudge:
 
     def verdict(self, prompt: Prompt, picture: Picture) -> Verdict:
         """`picture`: (3, H, W) uint8, on white."""
-        crops = np.stack(list(views(picture)))
+        crops = np.stack(list(views(picture, overlapping=len(prompt.things) > 1)))
         vectors = self.encoder.encode_image(crops)
         single = len(prompt.things) == 1 and prompt.things[0].count == 1
         shown = vectors[:1] if single and not has_ground(picture) else vectors

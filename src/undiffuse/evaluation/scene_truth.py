@@ -3,7 +3,7 @@
 A check is right if it passes a scene with its own prompt, and fails it with a wrong one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,11 @@ from undiffuse.data.split import TRAIN
 from undiffuse.evaluation.prompt_checks import SIDES
 from undiffuse.evaluation.prompt_metrics import Prompt, PromptJudge, Wanted
 from undiffuse.evaluation.statistics import Metric, mean_metric
+from undiffuse.imaging.png import on_white, unpremultiply
+from undiffuse.layout.boxes import RELATION_NAMES
+from undiffuse.layout.compose import Composition
+from undiffuse.layout.grounds import GROUNDS
+from undiffuse.layout.parse import Group, Pair, Scene
 
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 CHECKED = ("count", "color", "relation")
@@ -58,6 +63,26 @@ def validation_cases(maker: SceneMaker, count: int, seed: int) -> Iterator[TrueS
         wrong = wrong_prompt(prompt) if scene.truth.kind in CHECKED else None
         yield TrueScene(_on_white(scene.picture), prompt, wrong)
         found += 1
+
+
+def composed_cases(things: Sequence[Thing], count: int, seed: int) -> Iterator[TrueScene]:
+    """`count` scenes as drawings are composed, of real pictures: a relation each in turn, or a
+    ground.
+    """
+    rng = Generator(Philox(key=seed))
+    kinds = [*RELATION_NAMES, *GROUNDS]
+    for index in range(count):
+        kind = kinds[index % len(kinds)]
+        one, other = (things[int(rng.integers(len(things)))] for _ in range(2))
+        while other.name == one.name:
+            other = things[int(rng.integers(len(things)))]
+        pair = (one, other) if kind in RELATION_NAMES else (one,)
+        groups = [Group(thing.name) for thing in pair]
+        scene = Scene(Pair(kind, *groups)) if len(groups) == 2 else Scene(groups[0], kind)
+        drawings = [unpremultiply(np.ascontiguousarray(thing.picture)) for thing in pair]
+        pixels = on_white(Composition(scene).compose(drawings, seed, index))
+        prompt = Prompt(kind, kind, tuple(Wanted((thing.name,)) for thing in pair))
+        yield TrueScene(np.ascontiguousarray(pixels.transpose(2, 0, 1)), prompt, None)
 
 
 def _is_checkable(truth: Truth) -> bool:

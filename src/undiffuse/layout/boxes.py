@@ -112,14 +112,14 @@ def _stacked(upper: Node, lower: Node, box: Box) -> list[Placed]:
 
 def _on(pair: Pair, box: Box) -> list[Placed]:
     """Standing on it, a little over its upper edge."""
-    lower = place(pair.second, box.inside(0.08, 0.42, 0.84, 0.58, "top"))
+    lower = place(pair.second, box.inside(0.08, 0.46, 0.84, 0.54, "top"))
     return lower + place(pair.first, box.inside(0.2, 0.0, 0.6, 0.5, "bottom"))
 
 
 def _in(pair: Pair, box: Box) -> list[Placed]:
     """The upper part is seen over the edge of what it is in."""
-    inner = place(pair.first, box.inside(0.22, 0.0, 0.56, 0.62, "bottom"))
-    return inner + place(pair.second, box.inside(0.1, 0.42, 0.8, 0.58, "top"))
+    inner = place(pair.first, box.inside(0.2, 0.0, 0.6, 0.62, "bottom"))
+    return inner + place(pair.second, box.inside(0.12, 0.5, 0.76, 0.5, "top"))
 
 
 def _front(pair: Pair, box: Box) -> list[Placed]:
@@ -128,8 +128,8 @@ def _front(pair: Pair, box: Box) -> list[Placed]:
 
 
 def _holding(pair: Pair, box: Box) -> list[Placed]:
-    holder = place(pair.first, box.inside(0.0, 0.0, 0.7, 1.0, "bottom"))
-    return holder + place(pair.second, box.inside(0.56, 0.38, 0.44, 0.44, "center"))
+    holder = place(pair.first, box.inside(0.0, 0.0, 0.64, 1.0, "bottom"))
+    return holder + place(pair.second, box.inside(0.58, 0.4, 0.42, 0.44, "center"))
 
 
 _PAIRS: dict[str, Callable[[Pair, Box], list[Placed]]] = {
@@ -145,6 +145,7 @@ _PAIRS: dict[str, Callable[[Pair, Box], list[Placed]]] = {
     ACTION: _action,
     HOLDING: _holding,
 }
+RELATION_NAMES = tuple(_PAIRS)
 
 
 def bounds(boxes: list[Box]) -> Box:
