@@ -11,7 +11,7 @@ NAMES = ["house with garden", "fork and knife", "man swimming", "two hearts", "s
          "couple with heart", "three o'clock"]  # fmt: skip
 _KNOWN = """
 cat dog house tree car apple banana box man woman horse bicycle table fork knife garden
-mouse leaf cup coffee heart airplane bus glass red blue fish clock book
+mouse leaf cup coffee heart airplane bus glass red blue water fish clock book
 """
 KNOWN = frozenset(_KNOWN.split())
 GRAMMAR = SceneGrammar(NAMES, KNOWN)
@@ -61,6 +61,7 @@ def shown(node: Node) -> str:
         ("man swimming", None),
         ("a red and blue car", None),
         ("a man in a suit", None),
+        ("a cat on the water", None),
         ("a cat on a unicorn", None),
         ("hundred cats", None),
         ("two", None),

@@ -64,14 +64,16 @@ def finish(
 @click.option("--count", type=click.IntRange(1, 100), default=2, show_default=True,
               help="Drawings of each prompt.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1, 10**6), help="Only the first prompts of each kind.")
+@click.option("--compose/--no-compose", default=None, help="As for draw.")
 @LITERAL
 @SEED
 @THREADS
 @OUT
 @click.option("--sheet", type=OUTPUT_FILE, help="Write the drawings, wrong ones marked: PNG.")
 def prompts(
-    file: Path, model: Path | None, judge: Path, count: int, limit: int | None, literal: bool,
-    seed: int, threads: int, out: Path | None, sheet: Path | None,
+    file: Path, model: Path | None, judge: Path, count: int, limit: int | None,
+    compose: bool | None, literal: bool, seed: int, threads: int, out: Path | None,
+    sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw the prompts in FILE and say which drawings are right, by a judge and by program.
 
@@ -89,9 +91,10 @@ def prompts(
     generator = ModelGenerator(loaded)
     metrics, verdicts, drawn = evaluate_prompts(
         listed, PromptJudge(encoder, sorted(names)),
-        lambda texts, k: generator.draw(texts, k, literal=literal), count, seed,
+        lambda texts, k: generator.draw(texts, k, literal=literal, compose=compose), count, seed,
     )  # fmt: skip
-    about["settings"] = {"seed": seed, "count": count, "literal": literal, "names": len(names)}
+    about["settings"] = {"seed": seed, "count": count, "compose": compose, "literal": literal,
+                         "names": len(names)}  # fmt: skip
     rows = [
         {"kind": verdict.prompt.kind, "prompt": verdict.prompt.prompt, "seed": seed + k,
          "right": verdict.passed, **verdict.checks}

@@ -22,6 +22,7 @@ from undiffuse.layout.words import (
     NO_VERBS,
     NUMBERS,
     PARTICLES,
+    PLACES,
     POSTURES,
     RELATIONS,
     SIZES,
@@ -176,7 +177,7 @@ class SceneGrammar:
             first = first[:-1]
         if not relation or not (self.names_thing(first) and self.names_thing(second)):
             return None
-        if relation == "in" and not self._is_container(second):
+        if set(second) & PLACES or (relation == "in" and not self._is_container(second)):
             return None
         one, other = self.node(first), self.node(second)
         if relation != "between":

@@ -54,6 +54,10 @@ CONTAINERS = _set(
     "ship car bus truck train rocket airplane helicopter nest house shoe boot hat chair "
     "armchair sofa couch cart stroller wheelbarrow mailbox"
 )
+# Places without an outline: what is on or in them is drawn whole, "a boat on the water".
+PLACES = _set(
+    "water sea ocean lake river ice ground floor road street wall air sky space land world"
+)
 COLORS = _set(
     "red orange yellow green blue purple pink brown black white grey gray gold golden silver "
     "turquoise cyan magenta violet beige"
