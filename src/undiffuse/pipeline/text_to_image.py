@@ -172,6 +172,11 @@ class TextToImage:
             | negative_record(prompt, negative)
         )
 
+    @property
+    def composes(self) -> bool:
+        """Whether prompts with several things are composed, unless an option says otherwise."""
+        return self._composes(DrawOptions())
+
     def _composes(self, options: DrawOptions) -> bool:
         able = self.reader is not None and self.codec.config.image_channels == 4
         return wants_scenes(options, able, self.denoiser.config.text_tokens > 0, self.folder)

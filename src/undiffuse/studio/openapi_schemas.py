@@ -114,7 +114,8 @@ def shared_schemas() -> Json:
                            python="string"),
         "Model": _object(
             name="string", hash="string", size="integer", channels="integer", scale="integer",
-            styles={"type": "string"}, samplers={"type": "string"}, files={"type": "string"},
+            composes="boolean", styles={"type": "string"}, samplers={"type": "string"},
+            files={"type": "string"},
             schedule="string", defaults="object", limits="object", freshness="object",
             sizes={"type": "integer"}),
     }  # fmt: skip

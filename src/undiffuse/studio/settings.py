@@ -195,6 +195,7 @@ def model_description(model: TextToImage) -> dict[str, Any]:
         "scale": file_scale(size),
         "files": ["png", "webp", "gif", *(["svg"] if find_spec("vtracer") else [])],
         "styles": list(model.denoiser.styles),
+        "composes": model.composes,
         "samplers": list(SAMPLERS),
         "freshness": {name: float(name == "blend") for name in FRESHNESS},
         "schedule": model.denoiser.schedule.name,

@@ -19,6 +19,8 @@ export class Controls {
         ["", texts.styleNone],
       ]),
       this.counts(),
+      ...(model.composes
+        ? [this.select("compose", [[null, texts.composed], [false, texts.whole]])] : []),
       this.slider("steps"),
       this.select("sampler", model.samplers.map((name) => [name, texts.samplers[name] ?? name])),
       this.slider("guidance"),

@@ -4,7 +4,7 @@
 export const INITIAL = Object.freeze({
   prompt: "", negative: "", style: null, style_strength: null, seed: 0, index: 0, count: 1,
   steps: null, sampler: null, guidance: null, freshness: null, like: [], init: null,
-  strength: null, mask: null,
+  strength: null, mask: null, compose: null,
 });
 
 const TEXTS = ["prompt", "negative", "style", "sampler", "init", "mask"];
@@ -42,6 +42,7 @@ export function fromHash(hash, model) {
   settings.like = likes.slice(0, model.limits.like);
   if (settings.style !== "" && !model.styles.includes(settings.style)) settings.style = null;
   if (!model.samplers.includes(settings.sampler)) settings.sampler = null;
+  if (parameters.get("compose") === "false") settings.compose = false;
   for (const name of ["init", "mask"]) {
     if (!UPLOAD.test(settings[name] ?? "")) settings[name] = null;
   }

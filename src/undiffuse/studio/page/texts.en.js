@@ -57,6 +57,9 @@ export const texts = {
   styleDefault: (name) => (name ? `Automatic (${name})` : "Automatic"),
   styleNone: "None",
   count: "Pictures at once",
+  compose: "Several things",
+  composed: "Drawn apart and composed",
+  whole: "Drawn as one picture",
   steps: "Steps",
   sampler: "Sampler",
   guidance: "Guidance",
@@ -68,6 +71,7 @@ export const texts = {
   size: "Size",
   sizeOf: (side) => `${side} × ${side} pixels`,
   help: {
+    compose: "For prompts such as “two cats” or “a castle at night”.",
     guidance: "How strongly the prompt steers; 1 is off.",
     freshness: "The share of the noise that is new at each step.",
     negative: "What to steer away from.",
