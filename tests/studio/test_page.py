@@ -49,8 +49,8 @@ def test_every_text_that_is_used_exists_and_every_one_is_used() -> None:
         text = path.read_text("utf-8")
         used |= set(re.findall(r"\btexts\.(?!en\b)(\w+)", text))
         used |= set(re.findall(r'data-(?:text|label|placeholder)="(\w+)"', text))
-    used |= {"style", "steps", "sampler", "guidance", "freshness", "negative", "seed", "size", "compose"}
-    used |= {"negativeExample"}  # named by the setting
+    used |= {"style", "steps", "sampler", "guidance", "freshness", "negative", "seed", "size"}
+    used |= {"compose", "negativeExample"}  # named by the setting
     assert used <= known | {"help"}
     assert known <= used
 
