@@ -19,6 +19,7 @@ from undiffuse.evaluation.model_metrics import (
     copy_sheet,
     evaluate_codec,
     evaluate_copies,
+    evaluate_pairs,
     evaluate_samples,
     generate_samples,
 )
@@ -158,3 +159,19 @@ def test_the_held_out_pairs_are_reproducible_and_one_per_name() -> None:
     assert {r["split"] for r in (sample().pictures.records[row] for row in pairs)} == {
         "held-out cell"
     }
+
+
+def test_what_was_fine_tuned_on_is_not_held_out(perfect: dict[str, Metric]) -> None:
+    data = sample()
+    pairs = [data.pictures.records[row] for row in data.held_out_pairs(10)]
+    tuned = [{**record, "split": "train"} for record in pairs[:4]]
+    marked = data.also_trained_on([*tuned, {**pairs[5], "split": "validation"}])
+    found = evaluate(RealImageGenerator(data), Judge(KnowingEncoder(data), marked))
+    assert found[TOP5].count == 10
+    assert found[f"{PAIRS}: style accuracy"].count == 6
+    # The real pictures that it draws are training pictures now.
+    copies = "near-copies, held-out pairs"
+    assert found[copies].value >= perfect[copies].value + 0.3
+    every = data.also_trained_on([{**record, "split": "train"} for record in pairs])
+    samples = generate_samples(Judge(KnowingEncoder(data), every), RealImageGenerator(data), 10)
+    assert not list(evaluate_pairs(Judge(KnowingEncoder(data), every), samples, 0))

@@ -42,6 +42,11 @@ SEED = click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_def
 OUT = click.option("-o", "--out", type=OUTPUT_FILE, help="Also write the report to a JSON file.")
 JUDGE = click.option("--judge", type=PATH, required=True, help="Folder of a CLIP; not the model's.")
 SYNONYMS = Path("datasets/synonyms.json")
+FINE_TUNED_ON = click.option(
+    "--fine-tuned-on", type=PATH,
+    help="Prepared data set that the model was trained on as well: what it trains on is not held "
+    "out.",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class JudgeOptions:
     seed: int
     threads: int
     out: Path | None
+    fine_tuned_on: Path | None
 
     def load(self) -> "tuple[TextToImage, Judge, dict[str, Any]]":
         """The model, the judge, and their hashes and settings for the report.
@@ -69,6 +75,8 @@ class JudgeOptions:
         if encoder.hash == model.clip.hash:
             raise UserError(f"{self.judge} is the model's own CLIP: use another one as the judge")
         data = _read_data(self.data)
+        if self.fine_tuned_on is not None:
+            data = data.also_trained_on(_prepared_records(self.fine_tuned_on))
         hashes = {"model": model.denoiser.hash, **model.denoiser.trained_with}
         about = {**hashes, "judge": encoder.hash, **_describe(data)}
         about["settings"] = {"seed": self.seed, **to_dict(model.defaults)}
@@ -84,6 +92,7 @@ def judged(command: Callable[..., None]) -> Callable[..., None]:
     @SEED
     @THREADS
     @OUT
+    @FINE_TUNED_ON
     @wraps(command)
     def run(**options: Any) -> None:
         shared = {field.name: options.pop(field.name) for field in fields(JudgeOptions)}
@@ -229,6 +238,14 @@ def _read_data(folder: Path) -> "EvaluationData":
 
     _log(f"reading {folder}")
     return EvaluationData.read(folder)
+
+
+def _prepared_records(folder: Path) -> list[dict]:
+    from undiffuse.data.prepared import is_prepared, open_prepared
+
+    if not is_prepared(folder):
+        raise UserError(f"{folder} is no prepared data set: run `undiffuse data prepare`")
+    return open_prepared(folder).records
 
 
 def _describe(data: "EvaluationData") -> dict[str, Any]:

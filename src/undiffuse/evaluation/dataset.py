@@ -1,7 +1,7 @@
 """The pictures that evaluation needs: real, held-out and training pictures, with their names."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,8 @@ from undiffuse.data.shards import Sample
 from undiffuse.data.split import HELD_OUT_PAIR, TRAIN, unit_hash
 from undiffuse.errors import UserError
 
+FINE_TUNED = "fine-tuned"  # key of a record
+
 
 def is_plain(record: dict) -> bool:
     """Whether the picture is an emoji without skin tone, and neither a flag nor a composite."""
@@ -25,6 +27,11 @@ def is_plain(record: dict) -> bool:
 def is_training(record: dict) -> bool:
     """Whether CLIP and the denoiser are trained on the picture."""
     return bool(record["split"] == TRAIN)
+
+
+def is_fine_tuned(record: dict) -> bool:
+    """Whether the denoiser was fine-tuned on the picture, see `EvaluationData.also_trained_on`."""
+    return bool(record.get(FINE_TUNED))
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,15 @@ class EvaluationData:
     def read(cls, folder: Path) -> "EvaluationData":
         """From a folder of shards. Raises UserError for a bad sample."""
         return cls.from_samples(read_samples(folder))
+
+    def also_trained_on(self, records: Iterable[dict]) -> "EvaluationData":
+        """The data set of a model that was fine-tuned on other pictures: marks the emoji that the
+        records of those train on. They are no held-out ones of the model, but still of the judge.
+        """
+        trained = {(r["family"], r["name"]) for r in records
+                   if is_training(r) and not r.get("composite")}  # fmt: skip
+        own = [r | {FINE_TUNED: (r["family"], r["name"]) in trained} for r in self.pictures.records]
+        return replace(self, pictures=replace(self.pictures, records=own))
 
     @cached_property
     def heads(self) -> list[Sample]:

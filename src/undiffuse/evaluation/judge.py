@@ -8,7 +8,7 @@ import numpy as np
 
 from undiffuse.data.split import TRAIN
 from undiffuse.errors import UserError
-from undiffuse.evaluation.dataset import EvaluationData, Rows, is_training
+from undiffuse.evaluation.dataset import EvaluationData, Rows, is_fine_tuned, is_training
 from undiffuse.evaluation.memorization import TrainingIndex
 from undiffuse.evaluation.protocols import (
     Encoder,
@@ -66,7 +66,7 @@ class Judge:
     @cached_property
     def training_rows(self) -> Rows:
         """All training pictures, composites included. Raises UserError if there is none."""
-        rows = self.data.pictures.rows(is_training)
+        rows = self.data.pictures.rows(lambda r: is_training(r) or is_fine_tuned(r))
         if not len(rows):
             raise UserError("the data set has no training picture: build it with undiffuse data")
         return rows

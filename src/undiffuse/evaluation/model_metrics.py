@@ -13,6 +13,7 @@ from undiffuse.errors import UserError
 from undiffuse.evaluation import color_probe, image_quality
 from undiffuse.evaluation.color_probe import ColorPrompt, color_prompts
 from undiffuse.evaluation.contact_sheet import neighbor_sheet
+from undiffuse.evaluation.dataset import is_fine_tuned
 from undiffuse.evaluation.judge import Batch, Judge
 from undiffuse.evaluation.kid import kid_metric
 from undiffuse.evaluation.memorization import Neighbors, calibrate
@@ -101,16 +102,24 @@ def evaluate_names(judge: Judge, samples: Samples, seed: int) -> Iterator[Metric
 
 def evaluate_pairs(judge: Judge, samples: Samples, seed: int) -> Iterator[Metric]:
     """The same for held-out pairs, where the style must be right too, and the style alone."""
-    drawn, real = _name_ranks(judge, samples, samples.styled)
+    records = judge.data.pictures.records
+    held = np.array([not is_fine_tuned(records[row]) for row in samples.pairs])
+    if not held.any():
+        return
+    drawn, real = (one[held] for one in _name_ranks(judge, samples, samples.styled))
     probe, both = judge.palette_probe, (samples.styled, samples.real)
-    style, real_style = (probe.is_right(palette(one.pictures), samples.styles) for one in both)
+    style, real_style = (
+        probe.is_right(palette(one.pictures), samples.styles)[held] for one in both
+    )
     for k in (1, 5):
         title, target = f"{PAIRS}: top-{k} accuracy and style", 0.60 if k == 5 else None
         yield from _beside_real(title, (drawn < k) & style, (real < k) & real_style, target, seed)
     note = f"one of {len(probe.styles)}, by a linear probe on palettes"
     title = f"{PAIRS}: style accuracy"
     yield mean_metric(title, style, seed, real=float(real_style.mean()), note=note)
-    style, real_style = (judge.vector_probe.is_right(one.vectors, samples.styles) for one in both)
+    style, real_style = (
+        judge.vector_probe.is_right(one.vectors, samples.styles)[held] for one in both
+    )
     title = f"{PAIRS}: style accuracy by the judge's vectors"
     yield mean_metric(title, style, seed, real=float(real_style.mean()))
 
@@ -227,7 +236,8 @@ def evaluate_copies(judge: Judge, samples: Samples, seed: int) -> Iterator[Metri
     The thresholds come from one half of the real held-out pictures; the other half is the floor.
     """
     rows, index = judge.data.plain_rows(HELD_OUT_PAIR, HELD_OUT_CONCEPT), judge.training_index
-    keys = judge.data.pictures.keys
+    keys, records = judge.data.pictures.keys, judge.data.pictures.records
+    rows = np.array([row for row in rows if not is_fine_tuned(records[row])], np.int64)
     half = np.array([unit_hash("calibrate", keys[row]) < 0.5 for row in rows])
     if half.all() or not half.any():
         raise UserError("the data set has too few held-out pictures to calibrate copies with")
