@@ -5,6 +5,7 @@ from numpy.random import Generator
 
 from undiffuse.data.composites import pluralize
 from undiffuse.layout.layers import Box, Premultiplied
+from undiffuse.layout.words import IRREGULAR
 
 COLORS = {
     "red": (220, 45, 45), "orange": (240, 135, 35), "yellow": (245, 205, 55),
@@ -45,13 +46,7 @@ def halves(side: int, relation: str, rng: Generator) -> list[Box]:
     return [(across[0], along[0], size), (across[1], along[1], size)]
 
 
-_IRREGULAR = {
-    "mouse": "mice", "goose": "geese", "tooth": "teeth", "foot": "feet", "man": "men",
-    "woman": "women", "child": "children", "person": "people", "ox": "oxen", "leaf": "leaves",
-    "loaf": "loaves", "knife": "knives", "wolf": "wolves", "shelf": "shelves", "calf": "calves",
-    "fish": "fish", "sheep": "sheep", "deer": "deer", "cactus": "cacti", "scarf": "scarves",
-    "potato": "potatoes", "tomato": "tomatoes", "half": "halves", "life": "lives",
-}  # fmt: skip
+_IRREGULAR = {one: many for many, one in IRREGULAR.items()}
 
 
 def plural(name: str) -> str:

@@ -88,7 +88,8 @@ IRREGULAR = {
     "mice": "mouse", "geese": "goose", "teeth": "tooth", "feet": "foot", "men": "man",
     "women": "woman", "children": "child", "people": "person", "oxen": "ox", "leaves": "leaf",
     "loaves": "loaf", "knives": "knife", "wolves": "wolf", "shelves": "shelf", "calves": "calf",
-    "cacti": "cactus", "scarves": "scarf", "halves": "half", "lives": "life",
+    "fish": "fish", "sheep": "sheep", "deer": "deer", "cacti": "cactus", "scarves": "scarf",
+    "potatoes": "potato", "tomatoes": "tomato", "halves": "half", "lives": "life",
 }  # fmt: skip
 _ENDINGS = (("ies", "y"), ("s", ""), ("es", ""))
 
