@@ -98,6 +98,13 @@ def test_at_most_twelve_things_are_drawn() -> None:
     assert GRAMMAR.scene("12 cats and a dog") is None
 
 
+@pytest.mark.parametrize("word", ["between", "on", "and", "riding"])
+def test_long_prompts_are_read_soon(word: str) -> None:
+    for count in (23, 2000):
+        found = GRAMMAR.scene(f"a cat {word} " * count + "a dog")
+        assert found is None or len(found.things) <= MAX_THINGS
+
+
 WORDS = st.sampled_from(
     [*KNOWN, *NUMBERS, *GROUND_PATTERNS, "a", "the", "and", ",", "riding", "with", "unknown", "é"]
     + [" ".join(phrase) for phrase in RELATIONS]

@@ -54,7 +54,7 @@ def _snow(canvas: Canvas, rng: Generator) -> None:
 
 
 def _sun(canvas: Canvas, rng: Generator) -> None:
-    _disc(canvas, rng.choice((0.14, 0.86)), 0.14, 0.085, (255, 222, 90))
+    _disc(canvas, 0.14 if rng.random() < 0.5 else 0.86, 0.14, 0.085, (255, 222, 90))
 
 
 def _rain(canvas: Canvas, rng: Generator) -> None:

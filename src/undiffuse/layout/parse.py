@@ -8,7 +8,7 @@ where things go; here a small grammar answers. What it can't read stays one thin
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from undiffuse.layout.words import (
@@ -33,6 +33,7 @@ from undiffuse.layout.words import (
 
 MAX_THINGS = 12
 MAX_NAME = 8  # words
+MAX_WORDS = 48  # of a prompt; CLIP reads about twenty
 # Shorter words, "in" and "on", are words of other languages too.
 _LONG = sorted({word for phrase in RELATIONS for word in phrase if len(word) > 4})
 _RELATION_WORD = re.compile(rf"\b(?:{'|'.join(_LONG)})\b", re.IGNORECASE)
@@ -87,7 +88,7 @@ def spoken_layout(text: str) -> list[tuple[int, int]]:
     """
     spans = [found.span() for found in _RELATION_WORD.finditer(text)]
     for pattern in GROUND_PATTERNS.values():
-        if found := pattern.fullmatch(text.lower()):
+        if found := pattern.fullmatch(text):
             part = "after" if found["after"] else "before"
             return [*spans, (0, found.start(part)), (found.end(part), len(text))]
     return spans
@@ -118,6 +119,8 @@ class SceneGrammar:
     def scene(self, text: str) -> Scene | None:
         """The scene of a prompt, or None for one thing without a ground."""
         words = _words(text)
+        if len(words) > MAX_WORDS:
+            return None
         if not any(map(_may_divide, words[1:])) and not set(words[:1]) & NUMBERS.keys():
             return None
         ground, rest = self._ground(" ".join(text.split()))
@@ -137,7 +140,7 @@ class SceneGrammar:
         """The ground of a prompt, and the rest of it."""
         if _key(_words(text)) not in self.names:
             for ground, pattern in GROUND_PATTERNS.items():
-                if found := pattern.fullmatch(text.lower()):
+                if found := pattern.fullmatch(text):
                     part = "after" if found["after"] else "before"
                     return ground, text[found.start(part) : found.end(part)]
         return "", text
@@ -156,6 +159,10 @@ class SceneGrammar:
         for at in range(1, len(words)):
             if not inside[at] and (node := self._related(words, at)):
                 return node
+        return self._list(words, inside)
+
+    def _list(self, words: Words, inside: Sequence[bool]) -> Node:
+        """What some words name that say no relation: parts side by side, or one group."""
         parts = self._listed(words, inside)
         return Row(tuple(map(self.group, parts))) if len(parts) > 1 else self.group(words)
 
@@ -179,14 +186,14 @@ class SceneGrammar:
             return None
         if set(second) & PLACES or (relation == "in" and not self._is_container(second)):
             return None
-        one, other = self.node(first), self.node(second)
         if relation != "between":
-            return Pair(relation, one, other)
+            return Pair(relation, self.node(first), self.node(second))
+        other = self._list(second, self._inside_names(second))
         if isinstance(other, Row) and len(other.parts) == 2:
-            return Row((other.parts[0], one, other.parts[1]))
+            return Row((other.parts[0], self.node(first), other.parts[1]))
         if isinstance(other, Group) and other.count > 1:
-            left = other.count // 2
-            return Row((Group(other.text, left), one, Group(other.text, other.count - left)))
+            left, right = replace(other, count=other.count // 2), -(-other.count // 2)
+            return Row((left, self.node(first), replace(other, count=right)))
         return None
 
     def _relation(self, words: Words, at: int) -> tuple[str, int]:

@@ -71,7 +71,9 @@ NO_THING = (  # words that name none
 # Ground -> how it is said, at the end of a prompt or at its beginning.
 _THE = r"(?:the |a |an )?"
 GROUND_PATTERNS = {
-    ground: re.compile(rf"(?:^(?:{said})\b,? +(?P<after>.+)|(?P<before>.+?),? +(?:{said}))", re.S)
+    ground: re.compile(
+        rf"(?:(?:{said})\b,? +(?P<after>.+)|(?P<before>.+?),? +(?:{said}))", re.I | re.S
+    )
     for ground, said in {
         "snow": rf"(?:in|on) {_THE}snow",
         "grass": rf"(?:in|on) {_THE}(?:green )?(?:grass|meadow|lawn|field)",
