@@ -8,10 +8,10 @@ from undiffuse.layout.parse import MAX_THINGS, Group, Node, Row, SceneGrammar, s
 from undiffuse.layout.words import GROUND_PATTERNS, NUMBERS, RELATIONS, singular
 
 NAMES = ["house with garden", "fork and knife", "man swimming", "two hearts", "small airplane",
-         "couple with heart", "three o'clock"]  # fmt: skip
+         "couple with heart", "three o'clock", "dog", "cat", "house", "horse"]  # fmt: skip
 _KNOWN = """
 cat dog house tree car apple banana box man woman horse bicycle table fork knife garden
-mouse leaf cup coffee heart airplane bus glass red blue water fish clock book
+mouse leaf cup coffee heart airplane bus glass red blue water cute fluffy fish clock book
 """
 KNOWN = frozenset(_KNOWN.split())
 GRAMMAR = SceneGrammar(NAMES, KNOWN)
@@ -60,6 +60,10 @@ def shown(node: Node) -> str:
         ("a house with a garden", None),
         ("man swimming", None),
         ("a red and blue car", None),
+        ("a cute, fluffy dog", None),
+        ("a dog jumping and running", None),
+        ("dog, cat, and house", "(1 dog | 1 cat | 1 house)"),
+        ("a cute dog and a fluffy cat", "(1 cute dog | 1 fluffy cat)"),
         ("a man in a suit", None),
         ("a cat on the water", None),
         ("a cat on a unicorn", None),

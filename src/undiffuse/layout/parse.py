@@ -148,10 +148,23 @@ class SceneGrammar:
     def names_thing(self, words: Words) -> bool:
         """Whether one of the words is a known one that can name a thing."""
         return any(
-            word not in NO_THING
+            not (word in NO_THING or _is_verb(word))
             and (word in self.known or singular(word, self.known) in self.known)
             for word in words
         )
+
+    def _are_listed(self, parts: Sequence[Words]) -> bool:
+        """Whether each part of a list names a thing of its own, and none is an adjective: "a cute,
+        fluffy dog". All have an article or a number, or end in a word of a name.
+        """
+        marked = all(part[0] in ARTICLES or part[0] in NUMBERS for part in parts)
+        last = (part[-1] for part in parts)
+        named = all({word, singular(word, self.known)} & self._name_words for word in last)
+        return (marked or named) and all(map(self.names_thing, parts))
+
+    @cached_property
+    def _name_words(self) -> frozenset[str]:
+        return frozenset(word for name in self.names for word in name)
 
     def node(self, words: Words) -> Node:
         """What some words name: a relation, a list, or one group."""
@@ -202,7 +215,7 @@ class SceneGrammar:
             if relation := RELATIONS.get(tuple(words[at : at + count])):
                 return relation, at + count
         word = words[at]
-        if word.endswith("ing") and len(word) > 4 and word not in NO_VERBS | WHOLE | POSTURES:
+        if _is_verb(word) and word not in WHOLE | POSTURES:
             return self._action(words, at)
         verb = words[at - 1]
         if word in ARTICLES and at > 1 and verb not in NO_THING and verb.endswith("s"):
@@ -224,7 +237,7 @@ class SceneGrammar:
         return any(singular(word, self.known) in CONTAINERS for word in words)
 
     def _listed(self, words: Words, inside: Sequence[bool]) -> list[Words]:
-        """The parts between "and" and commas, if each of them names a thing."""
+        """The parts between "and" and commas, if each of them is a thing."""
         parts: list[list[str]] = [[]]
         for word, kept in zip(words, inside, strict=True):
             if word in ("and", ",") and not kept:
@@ -232,7 +245,7 @@ class SceneGrammar:
             else:
                 parts[-1].append(word)
         parts = [part for part in parts if part]
-        return [*parts] if all(map(self.names_thing, parts)) else [words]
+        return [*parts] if self._are_listed(parts) else [words]
 
     def group(self, words: Words) -> Group:
         """A noun with its number and size."""
@@ -252,6 +265,10 @@ class SceneGrammar:
 
 def _may_divide(word: str) -> bool:
     return word == "," or word.endswith("ing") or (word in NO_THING and word not in COLORS)
+
+
+def _is_verb(word: str) -> bool:
+    return word.endswith("ing") and len(word) > 4 and word not in NO_VERBS
 
 
 def _words(text: str) -> list[str]:
