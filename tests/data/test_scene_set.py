@@ -8,7 +8,7 @@ import pytest
 from tests.training.test_mixture import pictures
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.scene_layers import COLORS
-from undiffuse.data.scene_set import add_scenes
+from undiffuse.data.scene_set import add_scenes, of_styles
 from undiffuse.errors import UserError
 
 COUNT = 120
@@ -81,3 +81,20 @@ def test_most_scenes_are_of_emoji(made: PictureSet) -> None:
     families = [made.records[row]["family"] for row in scenes]
     assert 0.6 < np.mean([family in emoji for family in families]) < 0.95
     assert not {"", *emoji} >= set(families)
+
+
+def test_only_composites_of_some_kinds_and_styles_are_made(tmp_path: Path) -> None:
+    own = of_styles(pictures(), ["noto"])
+    assert {record["family"] for record in own.records} == {"noto"}
+    made = add_scenes(own, tmp_path / "out", 12, 0, "discs", kinds=["ground", "two"])
+    kinds = [record.get("composite") for record in made.records[len(own.records) :]]
+    assert len(kinds) == 12
+    assert set(kinds) <= {"ground", "two"}
+    for bad, message in ((["scene"], "'scene' are unknown"), (["wearing"], "nothing for")):
+        with pytest.raises(UserError, match=message):
+            add_scenes(own, tmp_path / "bad", 12, 0, "discs", kinds=bad)
+        assert not (tmp_path / "bad").exists()
+    with pytest.raises(UserError, match="no emoji"):
+        add_scenes(of_styles(pictures(), ["solid"]), tmp_path / "bad", 3, 0, "d", kinds=["two"])
+    with pytest.raises(UserError, match="no picture has the style 'none'"):
+        of_styles(pictures(), ["none"])

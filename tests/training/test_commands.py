@@ -242,6 +242,17 @@ def test_a_denoiser_starts_from_weights(trained: Path, tmp_path: Path) -> None:
         run("denoiser", *common, *other)
 
 
+def test_a_new_run_counts_from_zero(trained: Path, tmp_path: Path) -> None:
+    start = trained / "denoiser" / "denoiser.safetensors"
+    common = ("--data", FOLDER, "--batch", "16", "-o", tmp_path, *frozen(trained), *EAGER)
+    result = run("denoiser", *common, "--start-weights", start, "--new-run", "--steps", "2")
+    assert result.exit_code == 0, result.output
+    before, after = (read_weights(p, "denoiser") for p in (start, tmp_path / start.name))
+    assert after.meta["training"]["steps"] == 2
+    moved = [np.abs(after.tensors[k] - before.tensors[k]).max() for k in before.tensors]
+    assert 0 < max(moved) < 0.01
+
+
 def test_clip_starts_from_weights(trained: Path, tmp_path: Path) -> None:
     start = trained / "judge" / "clip.safetensors"
     before = read_weights(start, "clip")

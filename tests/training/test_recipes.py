@@ -101,6 +101,13 @@ def test_three_of_eight_pictures_of_a_batch_are_composites() -> None:
     assert composites == [False] * 40 + [True] * 24
 
 
+def test_the_default_style_is_more_frequent() -> None:
+    rows = np.concatenate([MixedSampler(pictures()).draw(64, rng()) for _ in range(20)])
+    styles = [pictures().records[row]["family"] for row in rows
+              if not pictures().records[row].get("composite")]  # fmt: skip
+    assert 0.3 < styles.count("twemoji") / len(styles) < 0.5  # a sixth of the pictures
+
+
 def test_a_batch_without_composites_is_full() -> None:
     few = pictures().subset(pictures().rows(lambda r: not r.get("composite")))
     x0 = torch.randn(1, len(few.records), 8, 4, 4).half()

@@ -48,12 +48,19 @@ def add_scenes(
     split. They are written to `folder`, which must not exist. `about`: where the pictures come
     from.
 
-    UserError for pictures without transparency, or of which no scene can be made.
+    `kinds`: of composites, see `make_composites`; with them no scenes are made.
+
+    UserError for pictures without transparency, or of which none can be made.
     """
     if folder.exists():
         raise UserError(f"{folder} exists: give another output folder")
     if pictures.pictures.shape[1] != 4:
         raise UserError(f"{about} has no transparency: prepare it with --alpha")
+    side = pictures.pictures.shape[-1]
+    emoji = any(record.get("style_group") == "emoji" for record in pictures.records)
+    if kinds and not (emoji and side == SIDE):
+        found = f"pictures of {side} pixels" if emoji else "no emoji"
+        raise UserError(f"composites are made of emoji of {SIDE} pixels: {about} has {found}")
     with partial_folder(folder) as partial:
         rows = _rows(pictures, number, seed, follow, kinds)
         total = write_rows(partial, rows, pictures.pictures.shape[1:])
@@ -85,7 +92,9 @@ def _rows(
     trained = pictures.rows(lambda record: record["split"] == TRAIN)
     composites = _composites(pictures, trained, number, seed, kinds)
     if kinds:
-        yield from islice(composites, number)
+        for index, row in enumerate(islice(composites, number)):
+            follow("making composites", index / number)
+            yield row
         return
     scenes, icons = _scenes(pictures.subset(trained), seed), _icons(pictures, trained, seed)
     for index in range(number):
