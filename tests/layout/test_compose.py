@@ -9,6 +9,7 @@ from undiffuse.data.shapes import connected_components
 from undiffuse.layout.boxes import RELATION_NAMES, Box, place
 from undiffuse.layout.compose import Composition, premultiply
 from undiffuse.layout.grounds import GROUNDS
+from undiffuse.layout.layers import bounds_of, resized
 from undiffuse.layout.parse import Group, Node, Pair, Row, Scene
 from undiffuse.layout.words import ACTION, GROUND_PATTERNS, HOLDING, RELATIONS
 
@@ -129,3 +130,13 @@ def test_an_empty_drawing_leaves_its_place_empty() -> None:
 def test_transparent_colors_do_not_shine_through() -> None:
     straight = np.array([[[200, 100, 0, 128], [200, 100, 0, 0]]], np.uint8)
     assert premultiply(straight).tolist() == [[[100, 50, 0, 128], [0, 0, 0, 0]]]
+
+
+def test_edges_keep_their_color_when_they_are_resized() -> None:
+    premultiplied = np.zeros((32, 32, 4), np.uint8)
+    premultiplied[8:24, 8:24] = (50, 50, 50, 128)
+    small = resized(premultiplied, bounds_of(premultiplied), 5, 7).astype(int)
+    assert small.shape == (7, 5, 4)
+    assert np.abs(small - (50, 50, 50, 128)).max() <= 1
+    padded = resized(premultiplied, (0, 0, 32, 32), 7, 7).astype(int)
+    assert (padded[..., :3] <= padded[..., 3:]).all()

@@ -34,6 +34,7 @@ def shown(node: Node) -> str:
         ("Three mice!", "3 mouse"),
         ("three cups of coffee", "3 cup of coffee"),
         ("a couple of dogs", "2 dog"),
+        ("two of cats of", "2 of cat of"),
         ("a cat and a dog", "(1 cat | 1 dog)"),
         ("a cat, two dogs, and a horse", "(1 cat | 2 dog | 1 horse)"),
         ("a cat to the left of a dog", "(1 cat LEFT OF 1 dog)"),

@@ -258,7 +258,7 @@ class SceneGrammar:
         if len(words) > 1 and words[0] in SIZES and _key(words) not in self.names:
             size, words = SIZES[words[0]], words[1:]
         if count > 1:
-            head = words.index("of") - 1 if "of" in words[1:] else len(words) - 1
+            head = words.index("of", 1) - 1 if "of" in words[1:] else len(words) - 1
             words = [*words[:head], singular(words[head], self.known), *words[head + 1 :]]
         return Group(" ".join(words), count, size)
 

@@ -7,8 +7,9 @@ as they are stored, a file for each part of a network, so that a part is fetched
 import contextlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from undiffuse.data import npm
 from undiffuse.data.emoji_sets import Package
 from undiffuse.errors import UserError
 from undiffuse.explore.space import Space, default_cache_folder
+from undiffuse.layout import words as scene_words
+from undiffuse.layout.grounds import GROUNDS, Ground
+from undiffuse.layout.parse import MAX_NAME, MAX_THINGS, MAX_WORDS
 from undiffuse.pipeline import TextToImage, load
 from undiffuse.pipeline.init_image import STRENGTH
 from undiffuse.pipeline.options import UNIFORM_SAMPLERS
@@ -174,7 +178,34 @@ def _write_model(site: Path, model: TextToImage) -> dict[str, Any]:
     return {
         **_describe(model, model.clip), "graphs": graphs, "lexicon": lexicon,
         "words": {"file": "model/words.safetensors", "list": words},
+        "scenes": scene_tables() if model.reader and model.codec.config.image_channels == 4
+        else None,
     }  # fmt: skip
+
+
+def scene_tables() -> dict[str, Any]:
+    """The words that scenes are read with, and the grounds."""
+    words = {name: _plain(value) for name, value in vars(scene_words).items()
+             if name.isupper() and not name.startswith("_")}  # fmt: skip
+    words |= {"MAX_NAME": MAX_NAME, "MAX_THINGS": MAX_THINGS, "MAX_WORDS": MAX_WORDS}
+    return {"words": words, "grounds": {name: _ground(one) for name, one in GROUNDS.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """A table of words as JSON data: sets as lists, phrases and patterns as texts."""
+    if isinstance(value, dict):
+        pairs = ((" ".join(key) if isinstance(key, tuple) else key, one)
+                 for key, one in value.items())  # fmt: skip
+        return {key: _plain(one) for key, one in pairs}
+    if isinstance(value, Set):
+        return sorted(value)
+    return value.pattern if isinstance(value, re.Pattern) else value
+
+
+def _ground(ground: Ground) -> dict[str, Any]:
+    extra = ground.extra and ground.extra.__name__.removeprefix("_")
+    return {"sky": ground.sky, "floor": ground.floor, "horizon": ground.horizon,
+            "hill": ground.hill, "extra": extra}  # fmt: skip
 
 
 def _stored_part(path: Path, part: str) -> bytes:

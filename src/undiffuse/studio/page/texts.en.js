@@ -213,7 +213,13 @@ export const texts = {
   },
 
   // Of the exported site, which draws without a server.
+  composedOf: (things, ground) => `composed of ${
+    things.map(({ text, count }) => (count > 1 ? `${count} x ${text}` : text)).join(", ")}${
+    ground && `, on a drawn ground: ${ground}`}`,
   errors: {
+    compose: "compose: the model has no lexicon or draws no transparency, so that it can't compose "
+      + "drawings",
+    composeStart: "compose and an image to start from exclude each other: give one of them",
     quote: (text) => `"${text}" has an unclosed quote: close it, or leave it out`,
     terms: (count, most) => `the prompt has ${count} terms: at most ${most}`,
     emptyTerm: (text) => `"${text}" has an empty term: put a literal sign in quotes`,

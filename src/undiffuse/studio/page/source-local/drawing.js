@@ -78,7 +78,9 @@ export class Drawing {
 
   async* showStep(step) {
     const isLast = step.x_t.every((value, place) => value === step.x0[place]);
-    const rows = await this.model.decode(isLast ? step.x_t : concatenate([step.x_t, step.x0]));
+    const { canvases } = step.plan;
+    const rows = await (isLast ? this.model.composed(step.x_t, canvases)
+      : this.model.composed(concatenate([step.x_t, step.x0]), [...canvases, ...canvases]));
     const shown = await Promise.all((isLast ? [...rows, ...rows] : rows).map(preview));
     const count = shown.length / 2;
     for (let number = 0; number < count; number += 1) {

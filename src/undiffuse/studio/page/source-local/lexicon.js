@@ -75,10 +75,11 @@ export class Lexicon {
     Object.assign(this, { tensors, languages, codes: Object.keys(languages), parts: new Map() });
   }
 
-  // The lexicon with its known words. languages: code -> name, the most common first.
+  // The lexicon with its known words and its names. languages: code -> name, the most common first.
   static async read(buffer, languages) {
     const lexicon = new Lexicon(readTensors(buffer), languages);
-    lexicon.known = new Set(await lexicon.lines("known"));
+    const [known, names] = await Promise.all(["known", "names"].map((one) => lexicon.lines(one)));
+    Object.assign(lexicon, { known: new Set(known), names });
     return lexicon;
   }
 

@@ -24,15 +24,30 @@ export function* randomWords(key, counter) {
   }
 }
 
+// Numbers of NumPy's Generator(Philox(key=[seed, index])).
+export class Random {
+  constructor(seed, index, step = 0) {
+    this.words = randomWords([BigInt(seed), BigInt(index)], [0n, BigInt(step), 0n, 0n]);
+  }
+
+  // In [0, 1), with 53 random bits.
+  random() {
+    return Number(this.words.next().value >> 11n) * 2 ** -53;
+  }
+
+  uniform(low, high) {
+    return low + (high - low) * this.random();
+  }
+}
+
 // Standard normal noise of one picture at one step (size,). Box and Muller (1958): for u1, u2
 // uniform, sqrt(-2 ln u1) (cos 2 pi u2, sin 2 pi u2) is standard normal.
 export function noise(seed, index, step, size) {
-  const words = randomWords([BigInt(seed), BigInt(index)], [0n, BigInt(step), 0n, 0n]);
-  const uniform = () => Number(words.next().value >> 11n) * 2 ** -53; // in [0, 1)
+  const rng = new Random(seed, index, step);
   const normal = new Float32Array(size + (size % 2));
   for (let i = 0; i < size; i += 2) {
-    const radius = Math.sqrt(-2 * Math.log(uniform() + 2 ** -53)); // of (0, 1]: no log of 0
-    const angle = 2 * Math.PI * uniform();
+    const radius = Math.sqrt(-2 * Math.log(rng.random() + 2 ** -53)); // of (0, 1]: no log of 0
+    const angle = 2 * Math.PI * rng.random();
     normal[i] = radius * Math.cos(angle);
     normal[i + 1] = radius * Math.sin(angle);
   }

@@ -14,6 +14,9 @@ import { Reader } from "./reading.js";
 import { describePicture } from "./record.js";
 import { remember } from "./remember.js";
 import { SAMPLERS } from "./samplers.js";
+import { SceneGrammar } from "./scene-parse.js";
+import { SceneWords } from "./scene-words.js";
+import { compose, compositionOf, indicesOf, partsOf, wantsScenes } from "./scenes.js";
 import { alphaSigma, shiftedTimes } from "./schedule.js";
 import { EPS_START } from "./targets.js";
 import { texts } from "../texts.en.js";
@@ -26,6 +29,7 @@ export class TextToImage {
     this.clip = new Clip(graphs, site.clip);
     this.codec = new Codec(graphs, site.codec);
     this.denoiser = new Denoiser(graphs, site.denoiser);
+    this.places = site.scenes && new SceneWords(site.scenes.words);
   }
 
   // Read what a first drawing needs.
@@ -50,14 +54,19 @@ export class TextToImage {
     return reader;
   }
 
-  // Pictures of latents (B, ...), as bytes. The last array is remembered: the last step that is
+  // Drawings of latents (B, ...), as bytes. The last array is remembered: the last step that is
   // shown is the finished picture.
   async decode(latents) {
-    if (this.decoded?.latents === latents) return this.decoded.pictures;
+    if (this.decoded?.latents === latents) return this.decoded.drawings;
     const { image_size: side, image_channels: channels } = this.codec.config;
     const rows = await this.codec.decodeRows(latents);
-    this.decoded = { latents, pictures: rows.map((row) => toPixels(row, side, channels)) };
-    return this.decoded.pictures;
+    this.decoded = { latents, drawings: rows.map((row) => toPixels(row, side, channels)) };
+    return this.decoded.drawings;
+  }
+
+  // Pictures of the latents of canvases, as bytes.
+  async composed(latents, canvases) {
+    return compose(await this.decode(latents), canvases);
   }
 
   // The steps of a drawing; each has the `plan`, whose `pictures` finishes the last one.
@@ -86,48 +95,66 @@ export class TextToImage {
   }
 
   async plan(settings) {
-    const { styles } = this.site.model;
+    const { model: { styles }, constants } = this.site;
     const reader = await this.reader([settings.prompt, settings.negative]);
-    const needed = { reader, styles, style: settings.style };
+    const readsTokens = this.denoiser.config.text_tokens > 0;
+    const composes = wantsScenes(settings, Boolean(this.places), readsTokens);
+    const needed = { reader, styles, style: settings.style, places: composes ? this.places : null };
     const prompt = parsePrompt(settings.prompt,
       { ...needed, like: settings.like, styleRequested: settings.styleRequested });
     const negative = parsePrompt(settings.negative, needed);
-    const row = prompt.subtract(negative, this.site.constants.negative);
+    const row = prompt.subtract(negative, constants.negative);
+    const composition = composes ? this.composition(prompt, reader) : null;
+    const rows = partsOf(prompt, composition)
+      .map((one) => one.subtract(negative, constants.negative));
     const always = settings.alwaysStyled || row.styleRequested;
     const strength = always ? settings.style_strength : 0;
     const { index, count, seed } = settings;
-    const indices = Array.from({ length: count }, (_, k) => index + k);
+    const canvases = Array.from({ length: count }, (_, k) =>
+      ({ seed, index: index + k, rows: rows.length, composition }));
+    const indices = canvases.flatMap((one) => indicesOf(one.index, one.rows));
+    const recorded = { ...settings, style_strength: strength,
+      compose: settings.compose ?? (composition ? true : null) };
     return {
-      settings, notes: this.notes(row, negative, settings),
-      ...await this.embed(row, strength, negative, count),
+      settings, canvases, notes: this.notes(row, negative, composition, settings),
+      ...await this.embed(rows, strength, negative, count),
       init: settings.init ? await InitImage.read(settings, this) : null,
       fresh: noiseSource(seed, indices, this.denoiser.size),
-      records: indices.map((one) =>
-        describePicture(row, negative, { ...settings, style_strength: strength }, one, this.site)),
+      records: canvases.map((one) =>
+        describePicture(row, negative, recorded, one.index, this.site)),
     };
   }
 
-  // cond, lateCond and negativeCond (B, D) of a plan; null where nothing steers.
-  async embed(row, strength, negative, count) {
-    const rows = (one) => concatenate(Array.from({ length: count }, () => one));
+  composition(prompt, { lexicon: { names, known } }) {
+    this.grammar ??= new SceneGrammar(names, known, this.places);
+    return compositionOf(prompt, this.grammar, this.site.scenes.grounds);
+  }
+
+  // cond, lateCond and negativeCond (B, D) of a plan, for `count` pictures of the same rows; null
+  // where nothing steers.
+  async embed(rows, strength, negative, count) {
+    const repeat = (vectors) =>
+      concatenate(Array.from({ length: count }, () => vectors).flat());
     const withStates = async (vector, sentence) => {
       const tokens = this.denoiser.config.text_tokens;
       const states = tokens ? await this.clip.encodeStates(sentence, tokens) : [];
-      return rows(concatenate([vector, states]));
+      return concatenate([vector, states]);
     };
-    const embed = async (prompt, share) => withStates(
-      prompt.terms.length ? await prompt.embed(this.encodeTerm, share)
-        : new Float32Array(this.clip.dim), prompt.sentence);
+    const embed = async (share) => repeat(await Promise.all(rows.map(async (row) => withStates(
+      row.terms.length ? await row.embed(this.encodeTerm, share)
+        : new Float32Array(this.clip.dim), row.sentence))));
+    const steers = rows[0].terms.length > 0; // only a prompt that is drawn whole can be empty
     return {
-      cond: row.terms.length ? await embed(row, 0) : null,
-      lateCond: strength ? await embed(row, strength) : null,
-      negativeCond: negative.terms.length && !row.terms.length
-        ? await withStates(await negative.embed(this.encodeTerm), "") : null,
+      cond: steers ? await embed(0) : null,
+      lateCond: strength ? await embed(strength) : null,
+      negativeCond: negative.terms.length && !steers
+        ? repeat([await withStates(await negative.embed(this.encodeTerm), "")]) : null,
     };
   }
 
-  notes(prompt, negative, { guidance }) {
+  notes(prompt, negative, composition, { guidance }) {
     const notes = [...prompt.notes, ...negative.notes.map(texts.promptNotes.negative)];
+    if (composition) notes.push(composition.note);
     if (!prompt.terms.length) notes.push(texts.promptNotes.empty);
     if (negative.terms.length && !prompt.terms.length && guidance === 1) {
       notes.push(texts.promptNotes.guidanceOff);
@@ -139,7 +166,7 @@ export class TextToImage {
 
   // The finished pictures of a drawing's last step, as bytes.
   async pictures({ x_t: latents, plan }) {
-    const pictures = await this.decode(latents);
+    const pictures = await this.composed(latents, plan.canvases);
     return plan.init ? pictures.map((one) => plan.init.pasteUnmasked(one)) : pictures;
   }
 }

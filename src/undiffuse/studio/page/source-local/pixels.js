@@ -22,7 +22,8 @@ export function toPixels(values, side, channels) {
   return { data, width: side, height: side, channels };
 }
 
-function unpremultiply(data) {
+// RGB multiplied by alpha becomes straight, in place.
+export function unpremultiply(data) {
   for (let i = 0; i < data.length; i += 4) {
     const alpha = data[i + 3];
     for (let c = i; c < i + 3; c += 1) {
@@ -72,41 +73,46 @@ export function fitSquare(pixels, side) {
   return { data, width: side, height: side, channels: 3 };
 }
 
-export function resize(pixels, width, height) {
-  let { data } = pixels;
-  const { channels } = pixels;
-  if (width !== pixels.width) {
-    const weights = lanczosWeights(pixels.width, width);
-    data = resampleRows(data, pixels.width, pixels.height, channels, weights);
-  }
-  if (height !== pixels.height) {
-    const weights = lanczosWeights(pixels.height, height);
-    data = transpose(data, width, pixels.height, channels);
-    data = resampleRows(data, pixels.height, width, channels, weights);
-    data = transpose(data, height, width, channels);
-  }
-  return { data, width, height, channels };
+const sinc = (x) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
+const LANCZOS = { support: 3, weight: (x) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0) };
+export const TRIANGLE = { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) };
+
+// As Pillow 13 resizes bytes. extent: how much of the pixels, from the left and the top, is used.
+export function resize(pixels, width, height, filter = LANCZOS,
+  extent = [pixels.width, pixels.height]) {
+  const across = (one) => resizeRows(one, width, extent[0], filter);
+  const down = (one) => transpose(resizeRows(transpose(one), height, extent[1], filter));
+  // Versions before 13 never begin with the height. Bytes between the two passes are rounded, so
+  // that pictures differ by some levels.
+  const fewer = pixels.height - height;
+  return fewer > Math.max(0, 2 * (pixels.width - width)) ? across(down(pixels))
+    : down(across(pixels));
 }
 
 // For each target place the first source place, and the weights from there on.
-function lanczosWeights(from, to) {
-  const scale = from / to;
+function filterWeights(from, extent, to, { support, weight }) {
+  const scale = Math.fround(extent) / to;
   const stretch = Math.max(scale, 1);
-  const sinc = (x) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
-  const lanczos = (x) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0);
   return Array.from({ length: to }, (_, place) => {
     const center = (place + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(center - 3 * stretch + 0.5));
-    const end = Math.min(from, Math.trunc(center + 3 * stretch + 0.5));
+    const first = Math.max(0, Math.trunc(center - support * stretch + 0.5));
+    const end = Math.min(from, Math.trunc(center + support * stretch + 0.5));
     const weights = Array.from({ length: end - first }, (__, k) =>
-      lanczos((first + k - center + 0.5) / stretch));
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    return [first, weights.map((weight) => weight / total)];
+      weight((first + k - center + 0.5) * (1 / stretch)));
+    const total = weights.reduce((sum, one) => sum + one, 0);
+    return [first, weights.map((one) => rounded(one / total))];
   });
 }
 
-function resampleRows(data, width, height, channels, weights) {
-  const out = new Uint8ClampedArray(weights.length * height * channels);
+// Pillow's weights have 22 bits: with them every sum is exact.
+const rounded = (weight) =>
+  (Math.sign(weight) * Math.floor(Math.abs(weight) * 2 ** 22 + 0.5)) / 2 ** 22;
+
+function resizeRows(pixels, target, extent, filter) {
+  const { data, width, height, channels } = pixels;
+  if (target === width && target === extent) return pixels;
+  const weights = filterWeights(width, extent, target, filter);
+  const out = new Uint8ClampedArray(target * height * channels);
   let to = 0;
   for (let y = 0; y < height; y += 1) {
     for (const [first, row] of weights) {
@@ -121,10 +127,10 @@ function resampleRows(data, width, height, channels, weights) {
       }
     }
   }
-  return out;
+  return { ...pixels, data: out, width: target };
 }
 
-function transpose(data, width, height, channels) {
+function transpose({ data, width, height, channels }) {
   const out = new Uint8ClampedArray(data.length);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
@@ -133,7 +139,7 @@ function transpose(data, width, height, channels) {
       }
     }
   }
-  return out;
+  return { data: out, width: height, height: width, channels };
 }
 
 // Bytes as float32 (channels, S, S) in [-1, 1]; RGB gets an opaque alpha where 4 are wanted.

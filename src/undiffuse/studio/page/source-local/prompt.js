@@ -43,12 +43,13 @@ export class Prompt {
 
 const sameTerms = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-// options: {style, styleRequested, like: names of pictures, styles: the model's, reader}
+// options: {style, styleRequested, like: names of pictures, styles: the model's, reader,
+// places: a SceneWords, so that words that tell where things are stay}
 export function parsePrompt(prompt, options) {
-  const { styles, reader = null, like = [], styleRequested = false } = options;
+  const { styles, reader = null, places, like = [], styleRequested = false } = options;
   let terms = prompt.trim() ? parseExpression(prompt) : [];
   let [read, notes] = [prompt, []];
-  if (reader) [terms, read, notes] = readTerms(terms, prompt, reader);
+  if (reader) [terms, read, notes] = readTerms(terms, prompt, reader, places);
   const words = terms.filter((term) => !term.isPicture);
   const [named, suffix] = stylePatterns(styles);
   let style = words.length ? options.style ?? "" : "";
@@ -67,9 +68,10 @@ export function parsePrompt(prompt, options) {
 }
 
 // The terms and the prompt as they are read, and a note for each change.
-function readTerms(terms, prompt, reader) {
+function readTerms(terms, prompt, reader, places) {
   const sure = terms.length > 0 && isSum(terms);
-  const readings = terms.map((term) => reader.read(term.isPicture ? "" : term.text, sure));
+  const readings = terms.map((term) => (term.isPicture ? "" : term.text))
+    .map((text) => reader.read(text, sure, places?.spokenLayout(text)));
   const changes = readings.flatMap((reading) => reading.changes);
   if (!changes.length) return [terms, prompt, []];
   const read = terms.map((term, k) =>

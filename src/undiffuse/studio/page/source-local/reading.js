@@ -32,9 +32,11 @@ export class Reader {
   }
 
   // {text, changes} with every unknown word read as its nearest known one. sure: read only what
-  // means the same, for prompts that are calculated with.
-  read(text, sure = false) {
-    const tokens = tokensOf(text);
+  // means the same, for prompts that are calculated with. keep: parts of the text, as pairs of
+  // places, that stay as they are.
+  read(text, sure = false, keep = []) {
+    const tokens = tokensOf(text).filter((one) =>
+      !keep.some(([start, end]) => start <= one.start && one.start < end));
     if (tokens.every((token) => this.isKnown(token.text))) return { text, changes: [] };
     const parts = tokens.flatMap((token) => [...this.split(token)]);
     return new PromptReading(this.lexicon, text, parts, sure).read();

@@ -20,6 +20,7 @@ export function describePicture(prompt, negative, settings, index, site) {
   if (settings.like.length) record.like = settings.like;
   if (settings.init) Object.assign(record, { start: settings.init, strength: settings.strength });
   if (settings.mask) record.mask = settings.mask;
+  if (settings.compose !== null) record.compose = settings.compose;
   return record;
 }
 
@@ -36,7 +37,7 @@ export function recordJson(record, floats) {
 // The settings that draw the picture of a record again.
 export function settingsOf(record) {
   const names = ["prompt", "negative", "style", "style_strength", "seed", "index", "steps",
-    "sampler", "guidance", "freshness", "like", "strength", "mask"];
+    "sampler", "guidance", "freshness", "like", "strength", "mask", "compose"];
   const given = names.filter((name) => name in record).map((name) => [name, record[name]]);
   return { ...Object.fromEntries(given), ...(record.start && { init: record.start }) };
 }
@@ -61,6 +62,7 @@ const option = (name, value) => (value.startsWith("-") ? [`${name}=${value}`] : 
 export function commandLine(record, scale) {
   const words = given(record).flatMap(([key, name]) =>
     [record[key]].flat().flatMap((value) => option(name, String(value))));
+  if (record.compose === false) words.push("--no-compose");
   const { prompt } = record;
   const last = prompt.startsWith("-") ? ["--", prompt] : [prompt];
   return ["undiffuse", "draw", ...words, "--scale", String(scale), ...last].map(quoted).join(" ");
@@ -68,7 +70,8 @@ export function commandLine(record, scale) {
 
 export function pythonCode(record, scale) {
   const lines = [JSON.stringify(record.prompt), ...given(record).map(([key, , name]) =>
-    `${name}=${JSON.stringify(record[key])}`)].map((line) => `    ${line},\n`);
+    `${name}=${JSON.stringify(record[key])}`),
+  ...(record.compose === false ? ["compose=False"] : [])].map((line) => `    ${line},\n`);
   return `import undiffuse\n\nmodel = undiffuse.load()\npicture = model.generate(\n${
     lines.join("")})[0]\npicture.save("picture.png", scale=${scale})\n`;
 }
