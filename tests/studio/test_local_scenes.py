@@ -36,19 +36,15 @@ PROMPTS = [
     "the cat is on top of the table", "a dog sitting under a tree", "a cat above my house",
     "a man riding a horse", "a man riding on a horse", "a woman reading a book",
     "a dog looking at a cat", "a dog chases a cat", "a man watches a fish", "a man wearing a box",
-    "a dog chasing after a cat", "a horse running towards a tree", "a ring and a king",
     "a cat in a box", "a fish in a glass under a table", "a man in a suit", "a cat on the water",
     "a cat between two dogs", "a cat between three dogs", "a cat between a tree and a car",
     "a cat between a dog", "a cat in front of a house", "a cat behind a car on a table",
     "a small cat next to a big dog", "two tiny fish and a giant apple", "a small airplane by a bus",
     "a house with a garden", "a house with a garden and a dog", "a fork and a knife",
-    "man swimming", "a red and blue car", "a cat on a unicorn", "hundred cats", "a three o'clock",
     "the dog’s book on a table", "a house in the snow", "In the snow, a house", "snow on a beach",
     "two dogs on a beach", "a cat and a dog at night", "AT NIGHT a cat rides a bicycle",
     "a house with a garden under a starry sky", "a car on a green hill", "a cat on top of the hill",
-    "a man in the desert", "in the rain a dog", "a bus at sunset", "a cat at dusk, at night",
     "a tree at night by a house", "é cat ² and a dog_cat", "KİTTEN and İ cat on grass",
-    "a cat İ on grass", "glasses and buses", "four leaves under five houses", "two men and 3 mice",
     "a cat between two small dogs", "a cat between a dog and a box in a car", "IN THE SNOW A CAT",
     "cat and dog " * 20, "a cute, fluffy dog", "cute, fluffy dog", "cat, dog", "cat on " * 30,
 ]  # fmt: skip
@@ -60,7 +56,7 @@ READ = """
   const grammar = new SceneGrammar(data.names, new Set(data.known), words);
   return data.prompts.map((text) => {
     const scene = grammar.scene(text);
-    return [scene, words.spokenLayout(text), scene && place(scene.node)];
+    return [scene, words.spokenLayout(text), scene && place(scene.node, data.tables)];
   });
 """
 COMPOSE = """
@@ -68,7 +64,7 @@ COMPOSE = """
   return data.runs.map(({ scene, drawings, seed, index }) => {
     const pixels = drawings.map(({ data: bytes, side }) =>
       ({ data: Uint8Array.from(bytes), width: side, height: side, channels: 4 }));
-    const composition = new Composition(scene, data.tables.grounds);
+    const composition = new Composition(scene, data.tables);
     const { data: bytes } = composition.compose(pixels, BigInt(seed), BigInt(index));
     return [composition.named, composition.note, [...bytes]];
   });
@@ -151,8 +147,12 @@ def test_boxes_are_those_of_python() -> None:
     rng = random.Random(6)
     nodes = [random_node(rng) for _ in range(400)]
     nodes += [Pair(name, Group("a"), Group("b", 2)) for name in RELATION_NAMES]
-    body = 'const { place } = await load("scene-boxes"); return data.map((node) => place(node));'
-    for node, found in zip(nodes, run_module(body, list(map(as_json, nodes))), strict=True):
+    body = """
+      const { place } = await load("scene-boxes");
+      return data.nodes.map((node) => place(node, data.tables));
+    """
+    data = {"nodes": list(map(as_json, nodes)), "tables": TABLES}
+    for node, found in zip(nodes, run_module(body, data), strict=True):
         assert_same_boxes(node, found)
 
 

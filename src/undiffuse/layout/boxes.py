@@ -1,15 +1,34 @@
 """Where the things of a scene go: boxes as shares of the picture's side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from undiffuse.layout.parse import Group, Node, Pair, Row
+from undiffuse.layout.parse import Group, Node, Row
 from undiffuse.layout.words import ACTION, HOLDING
 
 Align = Literal["top", "center", "bottom"]
 MARGIN = 0.06  # of a cell, on each side
 TALLEST = 1.2  # of things in a row, as a share of their width
+
+
+# Relation -> which of its two things is left and which right, and the share of the left one.
+ROWS = {"left of": (0, 1, 0.5), "right of": (1, 0, 0.5), "beside": (0, 1, 0.5),
+        ACTION: (0, 1, 0.56)}  # fmt: skip
+# Relation -> which thing, and its part of the box as for `Box.inside`; the one behind first.
+Part = tuple[int, tuple[float, float, float, float], Align]
+PLACES: dict[str, tuple[Part, Part]] = {
+    "above": ((0, (0.1, 0.0, 0.8, 0.48), "bottom"), (1, (0.1, 0.52, 0.8, 0.48), "top")),
+    "below": ((1, (0.1, 0.0, 0.8, 0.48), "bottom"), (0, (0.1, 0.52, 0.8, 0.48), "top")),
+    # Standing on it, a little over its upper edge.
+    "on": ((1, (0.08, 0.46, 0.84, 0.54), "top"), (0, (0.2, 0.0, 0.6, 0.5), "bottom")),
+    # The upper part is seen over the edge of what it is in.
+    "in": ((0, (0.2, 0.0, 0.6, 0.62), "bottom"), (1, (0.12, 0.5, 0.76, 0.5), "top")),
+    "in front of": ((1, (0.16, 0.0, 0.84, 0.84), "bottom"), (0, (0.0, 0.5, 0.5, 0.5), "bottom")),
+    "behind": ((0, (0.16, 0.0, 0.84, 0.84), "bottom"), (1, (0.0, 0.5, 0.5, 0.5), "bottom")),
+    HOLDING: ((0, (0.0, 0.0, 0.64, 1.0), "bottom"), (1, (0.58, 0.4, 0.42, 0.44), "center")),
+}
+RELATION_NAMES = (*ROWS, *PLACES)
 
 
 @dataclass(frozen=True)
@@ -51,9 +70,17 @@ def place(node: Node, box: Box | None = None) -> list[Placed]:
     if isinstance(node, Group):
         return list(_grid(node, box))
     if isinstance(node, Row):
-        shares = [1 / len(node.parts)] * len(node.parts)
-        return _beside(node.parts, shares, box)
-    return _PAIRS[node.relation](node, box)
+        return _beside(node.parts, [1 / len(node.parts)] * len(node.parts), box)
+    both = (node.first, node.second)
+    if node.relation in ROWS:
+        left, right, share = ROWS[node.relation]
+        return _beside((both[left], both[right]), [share, 1 - share], box)
+    parts = PLACES[node.relation]
+    return [
+        placed
+        for which, part, align in parts
+        for placed in place(both[which], box.inside(*part, align))
+    ]
 
 
 def _grid(group: Group, box: Box) -> Iterator[Placed]:
@@ -91,61 +118,6 @@ def _beside(parts: tuple[Node, ...], shares: list[float], box: Box) -> list[Plac
         placed += place(part, inner)
         left += share
     return placed
-
-
-def _left_of(pair: Pair, box: Box) -> list[Placed]:
-    return _beside((pair.first, pair.second), [0.5, 0.5], box)
-
-
-def _right_of(pair: Pair, box: Box) -> list[Placed]:
-    return _beside((pair.second, pair.first), [0.5, 0.5], box)
-
-
-def _action(pair: Pair, box: Box) -> list[Placed]:
-    return _beside((pair.first, pair.second), [0.56, 0.44], box)
-
-
-def _stacked(upper: Node, lower: Node, box: Box) -> list[Placed]:
-    above = place(upper, box.inside(0.1, 0.0, 0.8, 0.48, "bottom"))
-    return above + place(lower, box.inside(0.1, 0.52, 0.8, 0.48, "top"))
-
-
-def _on(pair: Pair, box: Box) -> list[Placed]:
-    """Standing on it, a little over its upper edge."""
-    lower = place(pair.second, box.inside(0.08, 0.46, 0.84, 0.54, "top"))
-    return lower + place(pair.first, box.inside(0.2, 0.0, 0.6, 0.5, "bottom"))
-
-
-def _in(pair: Pair, box: Box) -> list[Placed]:
-    """The upper part is seen over the edge of what it is in."""
-    inner = place(pair.first, box.inside(0.2, 0.0, 0.6, 0.62, "bottom"))
-    return inner + place(pair.second, box.inside(0.12, 0.5, 0.76, 0.5, "top"))
-
-
-def _front(pair: Pair, box: Box) -> list[Placed]:
-    back = place(pair.second, box.inside(0.16, 0.0, 0.84, 0.84, "bottom"))
-    return back + place(pair.first, box.inside(0.0, 0.5, 0.5, 0.5, "bottom"))
-
-
-def _holding(pair: Pair, box: Box) -> list[Placed]:
-    holder = place(pair.first, box.inside(0.0, 0.0, 0.64, 1.0, "bottom"))
-    return holder + place(pair.second, box.inside(0.58, 0.4, 0.42, 0.44, "center"))
-
-
-_PAIRS: dict[str, Callable[[Pair, Box], list[Placed]]] = {
-    "left of": _left_of,
-    "right of": _right_of,
-    "beside": _left_of,
-    "above": lambda pair, box: _stacked(pair.first, pair.second, box),
-    "below": lambda pair, box: _stacked(pair.second, pair.first, box),
-    "on": _on,
-    "in": _in,
-    "in front of": _front,
-    "behind": lambda pair, box: _front(Pair("in front of", pair.second, pair.first), box),
-    ACTION: _action,
-    HOLDING: _holding,
-}
-RELATION_NAMES = tuple(_PAIRS)
 
 
 def bounds(boxes: list[Box]) -> Box:

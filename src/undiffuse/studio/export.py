@@ -25,6 +25,7 @@ from undiffuse.data.emoji_sets import Package
 from undiffuse.errors import UserError
 from undiffuse.explore.space import Space, default_cache_folder
 from undiffuse.layout import words as scene_words
+from undiffuse.layout.boxes import PLACES, ROWS
 from undiffuse.layout.grounds import GROUNDS, Ground
 from undiffuse.layout.parse import MAX_NAME, MAX_THINGS, MAX_WORDS
 from undiffuse.pipeline import TextToImage, load
@@ -184,11 +185,12 @@ def _write_model(site: Path, model: TextToImage) -> dict[str, Any]:
 
 
 def scene_tables() -> dict[str, Any]:
-    """The words that scenes are read with, and the grounds."""
+    """The words that scenes are read with, the places of things, and the grounds."""
     words = {name: _plain(value) for name, value in vars(scene_words).items()
              if name.isupper() and not name.startswith("_")}  # fmt: skip
     words |= {"MAX_NAME": MAX_NAME, "MAX_THINGS": MAX_THINGS, "MAX_WORDS": MAX_WORDS}
-    return {"words": words, "grounds": {name: _ground(one) for name, one in GROUNDS.items()}}
+    grounds = {name: _ground(one) for name, one in GROUNDS.items()}
+    return {"words": words, "rows": ROWS, "places": PLACES, "grounds": grounds}
 
 
 def _plain(value: Any) -> Any:

@@ -127,7 +127,7 @@ export class TextToImage {
 
   composition(prompt, { lexicon: { names, known } }) {
     this.grammar ??= new SceneGrammar(names, known, this.places);
-    return compositionOf(prompt, this.grammar, this.site.scenes.grounds);
+    return compositionOf(prompt, this.grammar, this.site.scenes);
   }
 
   // cond, lateCond and negativeCond (B, D) of a plan, for `count` pictures of the same rows; null

@@ -1,5 +1,5 @@
 // Where the things of a scene go: boxes {left, top, width, height, align} as shares of the
-// picture's side; the places are those of undiffuse/layout/boxes.py.
+// picture's side.
 
 const MARGIN = 0.06; // of a cell, on each side
 const TALLEST = 1.2; // of things in a row, as a share of their width
@@ -21,11 +21,20 @@ export function fit(box, width, height) {
     height: high };
 }
 
-// {text, box} of all things of a scene, from back to front.
-export function place(node, box = WHOLE) {
+// {text, box} of all things of a scene, from back to front. tables: its rows and places are those
+// of undiffuse/layout/boxes.py.
+export function place(node, tables, box = WHOLE) {
   if ("text" in node) return [...grid(node, box)];
-  if (node.parts) return beside(node.parts, node.parts.map(() => 1 / node.parts.length), box);
-  return PAIRS[node.relation](node.first, node.second, box);
+  if (node.parts) {
+    return beside(node.parts, node.parts.map(() => 1 / node.parts.length), tables, box);
+  }
+  const both = [node.first, node.second];
+  if (node.relation in tables.rows) {
+    const [left, right, share] = tables.rows[node.relation];
+    return beside([both[left], both[right]], [share, 1 - share], tables, box);
+  }
+  return tables.places[node.relation].flatMap(([which, part, align]) =>
+    place(both[which], tables, inside(box, ...part, align)));
 }
 
 // How many cells side by side make them the largest; of equal ones the most.
@@ -63,53 +72,16 @@ function shrunk(box, size) {
 }
 
 // Parts side by side on one line, `shares` of the box wide.
-function beside(parts, shares, box) {
+function beside(parts, shares, tables, box) {
   let left = 0;
   return parts.flatMap((part, k) => {
     const share = shares[k];
     const high = Math.min(1, (TALLEST * share * box.width) / box.height);
     const inner = inside(box, left + MARGIN / 2, (1 - high) / 2, share - MARGIN, high, "bottom");
     left += share;
-    return place(part, inner);
+    return place(part, tables, inner);
   });
 }
-
-const leftOf = (first, second, box) => beside([first, second], [0.5, 0.5], box);
-
-const stacked = (upper, lower, box) => [
-  ...place(upper, inside(box, 0.1, 0, 0.8, 0.48, "bottom")),
-  ...place(lower, inside(box, 0.1, 0.52, 0.8, 0.48, "top")),
-];
-
-const inFront = (first, second, box) => [
-  ...place(second, inside(box, 0.16, 0, 0.84, 0.84, "bottom")),
-  ...place(first, inside(box, 0, 0.5, 0.5, 0.5, "bottom")),
-];
-
-const PAIRS = {
-  "left of": leftOf,
-  "right of": (first, second, box) => leftOf(second, first, box),
-  beside: leftOf,
-  above: stacked,
-  below: (first, second, box) => stacked(second, first, box),
-  // Standing on it, a little over its upper edge.
-  on: (first, second, box) => [
-    ...place(second, inside(box, 0.08, 0.46, 0.84, 0.54, "top")),
-    ...place(first, inside(box, 0.2, 0, 0.6, 0.5, "bottom")),
-  ],
-  // The upper part is seen over the edge of what it is in.
-  in: (first, second, box) => [
-    ...place(first, inside(box, 0.2, 0, 0.6, 0.62, "bottom")),
-    ...place(second, inside(box, 0.12, 0.5, 0.76, 0.5, "top")),
-  ],
-  "in front of": inFront,
-  behind: (first, second, box) => inFront(second, first, box),
-  with: (first, second, box) => beside([first, second], [0.56, 0.44], box),
-  holding: (first, second, box) => [
-    ...place(first, inside(box, 0, 0, 0.64, 1, "bottom")),
-    ...place(second, inside(box, 0.58, 0.4, 0.42, 0.44, "center")),
-  ],
-};
 
 // The smallest box around all of them.
 export function bounds(boxes) {

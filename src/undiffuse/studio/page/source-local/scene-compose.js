@@ -20,11 +20,11 @@ function premultiply(pixels) {
 
 // A scene with the drawings that it needs: one of each text, equal things share it.
 export class Composition {
-  // grounds: name -> what draws it
-  constructor(scene, grounds) {
-    Object.assign(this, { scene, grounds });
+  // tables: the rows, places and grounds that the site has
+  constructor(scene, tables) {
+    Object.assign(this, { scene, tables });
     this.named = [...new Set(groupsOf(scene.node).map(({ text }) => text))];
-    this.placed = place(scene.node);
+    this.placed = place(scene.node, tables);
   }
 
   // What is drawn by the network, and what by this program.
@@ -55,7 +55,7 @@ export class Composition {
   // The ground, or nothing; and the row that things stand on.
   canvas(side, seed, index) {
     const { ground } = this.scene;
-    if (ground) return drawGround(this.grounds[ground], side, new Random(seed, index));
+    if (ground) return drawGround(this.tables.grounds[ground], side, new Random(seed, index));
     const data = new Uint8ClampedArray(side * side * 4);
     return [{ data, width: side, height: side, channels: 4 }, side];
   }

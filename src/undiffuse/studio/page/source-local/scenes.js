@@ -18,10 +18,10 @@ export function wantsScenes({ compose, init }, able, readsTokens) {
 }
 
 // How a prompt is composed; null for one thing, for a sum, and for pictures.
-export function compositionOf(prompt, grammar, grounds) {
+export function compositionOf(prompt, grammar, tables) {
   if (!prompt.sentence || prompt.unstyled.length !== 1) return null;
   const scene = grammar.scene(prompt.unstyled[0].text);
-  return scene && new Composition(scene, grounds);
+  return scene && new Composition(scene, tables);
 }
 
 // A prompt for each drawing of a picture, in the style of the whole prompt.
