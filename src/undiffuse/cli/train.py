@@ -9,6 +9,7 @@ from undiffuse.cli.deprecated import RenamedOption, renamed_command
 from undiffuse.cli.export_int8 import export as export_int8
 from undiffuse.cli.options import PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FOLDER, FiniteFloat
+from undiffuse.cli.train_average import command as average
 from undiffuse.cli.train_codec import command as codec
 from undiffuse.cli.train_few_steps import command as few_steps
 from undiffuse.cli.train_model import TENSORBOARD
@@ -51,6 +52,7 @@ command.add_command(model)
 command.add_command(export_int8)
 command.add_command(codec)
 command.add_command(few_steps)
+command.add_command(average)
 
 
 @command.command()

@@ -71,6 +71,20 @@ def write_weights(
     return hash_tensors(stored, text)
 
 
+def average_weights(one: Weights, other: Weights, share: float) -> dict[str, NDArray[np.float32]]:
+    """(1 - share) one + share other, per tensor. ValueError for two networks that differ in their
+    configuration, or were trained with another CLIP or codec.
+    """
+    for name in ("config", "clip", "codec"):
+        if one.meta.get(name) != other.meta.get(name):
+            raise ValueError(f"they differ in their {name}")
+    rest = np.float32(1 - share)
+    return {
+        name: rest * tensor + np.float32(share) * other.tensors[name]
+        for name, tensor in one.tensors.items()
+    }
+
+
 def quantize(tensor: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """`(rows, ...)` -> int8 of that shape, and scales `(rows,)`: the largest weight of a row is
     127 times its scale.
