@@ -253,26 +253,6 @@ def test_a_new_run_counts_from_zero(trained: Path, tmp_path: Path) -> None:
     assert 0 < max(moved) < 0.01
 
 
-def test_two_denoisers_are_averaged(trained: Path, tmp_path: Path) -> None:
-    one = trained / "denoiser" / "denoiser.safetensors"
-    before = read_weights(one, "denoiser")
-    other, out = tmp_path / "other.safetensors", tmp_path / "out.safetensors"
-    moved = {name: tensor + np.float32(1) for name, tensor in before.tensors.items()}
-    write_weights(other, moved, before.meta)
-    result = run("average", one, other, "--share", "0.25", "-o", out)
-    assert result.exit_code == 0, result.output
-    after = read_weights(out, "denoiser")
-    for name, tensor in before.tensors.items():
-        assert np.abs(after.tensors[name] - tensor - 0.25).max() < 2e-3
-    assert after.meta["averaged"] == {"from": before.hash, "share": 0.25}
-    with pytest.raises(UserError, match="exists"):
-        run("average", one, other, "-o", out)
-    write_weights(other, moved, before.meta | {"clip": "0123456789abcdef"})
-    with pytest.raises(UserError, match="can't be averaged: they differ in their clip"):
-        run("average", one, other, "-o", tmp_path / "new.safetensors")
-    assert not (tmp_path / "new.safetensors").exists()
-
-
 def test_clip_starts_from_weights(trained: Path, tmp_path: Path) -> None:
     start = trained / "judge" / "clip.safetensors"
     before = read_weights(start, "clip")
