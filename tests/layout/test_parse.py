@@ -11,7 +11,8 @@ NAMES = ["house with garden", "fork and knife", "man swimming", "two hearts", "s
          "couple with heart", "three o'clock", "dog", "cat", "house", "horse"]  # fmt: skip
 _KNOWN = """
 cat dog house tree car apple banana box man woman horse bicycle table fork knife garden
-mouse leaf cup coffee heart airplane bus glass red blue water cute fluffy fish clock book
+mouse leaf cup coffee heart airplane bus glass red blue water
+background dark skin tone cute fluffy fish clock book
 """
 KNOWN = frozenset(_KNOWN.split())
 GRAMMAR = SceneGrammar(NAMES, KNOWN)
@@ -67,6 +68,8 @@ def shown(node: Node) -> str:
         ("a cute dog and a fluffy cat", "(1 cute dog | 1 fluffy cat)"),
         ("a man in a suit", None),
         ("a cat on the water", None),
+        ("a cat on a blue background", None),
+        ("a man with a beard, dark skin tone", None),
         ("a cat on a unicorn", None),
         ("hundred cats", None),
         ("two", None),

@@ -56,7 +56,8 @@ CONTAINERS = _set(
 )
 # Places without an outline: what is on or in them is drawn whole, "a boat on the water".
 PLACES = _set(
-    "water sea ocean lake river ice ground floor road street wall air sky space land world"
+    "water sea ocean lake river ice ground floor road street wall air sky space land world "
+    "background"
 )
 COLORS = _set(
     "red orange yellow green blue purple pink brown black white grey gray gold golden silver "
@@ -66,6 +67,7 @@ NO_THING = (  # words that name none
     ARTICLES | NUMBERS.keys() | SIZES.keys() | POSTURES | WHOLE | PARTICLES | VERBS.keys()
     | {word for phrase in RELATIONS for word in phrase}
     | {"and", "or", "not", "no", "with", "without", "very", "it", "this", "that", "side"} | COLORS
+    | {"light", "medium-light", "medium", "medium-dark", "dark", "skin", "tone"}
 )  # fmt: skip
 
 # Ground -> how it is said, at the end of a prompt or at its beginning.
