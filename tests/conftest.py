@@ -86,6 +86,20 @@ def write_variant(folder: Path, model: Path, denoiser: DenoiserConfig, **meta: A
     return folder
 
 
+def write_fast(folder: Path, model: Path, **meta: Any) -> Path:
+    """A copy of a whole model that has a fast denoiser too, of three steps."""
+    from undiffuse.runtime.session import FAST, weight_file
+
+    shutil.copytree(model, folder)
+    full = weight_file(folder, "denoiser")
+    known, kept = read_weights(full, "denoiser").meta, full.read_bytes()
+    named = {"clip": known["clip"], "codec": known["codec"], "few_steps": 3}
+    write_part(folder, "denoiser", LATENT, seed=7, **named | meta)
+    full.replace(weight_file(folder, FAST))
+    full.write_bytes(kept)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model. Not to be changed: copy it to break it."""

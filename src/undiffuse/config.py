@@ -114,6 +114,10 @@ class DrawConfig:
     style_below: float = 0.6
     freshness: float | None = None  # share of new noise at each step; None: as the sampler has it
 
+    def in_few_steps(self, steps: int) -> "DrawConfig":
+        """These settings for a denoiser that was distilled to few steps without guidance."""
+        return replace(self, sampler="euler", steps=steps, guidance=1.0)
+
 
 def large_codec(channels: int, side: int) -> CodecConfig:
     """A codec for RGBA at 256 pixels that encodes from 128, with `side` x `side` x `channels`

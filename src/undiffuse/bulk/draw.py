@@ -8,14 +8,14 @@ from functools import cached_property, partial
 from io import BytesIO
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from undiffuse.bulk.job import Job, Result
 from undiffuse.bulk.prompts import PromptRow, read_prompts
 from undiffuse.errors import UserError
 from undiffuse.explore.vectors import pyarrow
 from undiffuse.imaging.png import encode_png, upscale
-from undiffuse.pipeline import Picture, TextToImage, load
+from undiffuse.pipeline import DrawOptions, Picture, TextToImage, load
 
 BATCH = 16  # pictures that are drawn at once
 PER_PART = 1000  # pictures
@@ -40,8 +40,9 @@ def draw_job(
     `TextToImage.generate`. UserError for a file or an option that can't be used.
     """
     loaded = load(model, 1)
-    loaded.generate("", **{**options, "steps": 1})  # a wrong option fails here, not in each part
-    hashes = _hashes(loaded)
+    step = {"steps": 1} if options.get("steps") else {}
+    loaded.generate("", **{**options, **step})  # a wrong option fails here, not in each part
+    hashes = _hashes(loaded, options)
     given = {name: value for name, value in options.items() if value not in (None, ())}
     settings = {**hashes, "scale": scale, "format": file_format, "n": n, "seed": seed,
                 **json.loads(json.dumps(given, default=str))}  # fmt: skip
@@ -63,8 +64,9 @@ def cut(rows: Iterable[PromptRow], per_part: int) -> Iterator[list[PromptRow]]:
     yield part
 
 
-def _hashes(model: TextToImage) -> dict[str, str]:
-    return {"model": model.denoiser.hash, "codec": model.codec.hash}
+def _hashes(model: TextToImage, options: dict[str, Any]) -> dict[str, str]:
+    network = model.network(cast(DrawOptions, options))
+    return {"model": network.hash, "codec": model.codec.hash}
 
 
 @dataclass
@@ -81,7 +83,7 @@ class DrawWorker:
     @cached_property
     def _loaded(self) -> TextToImage:
         loaded = load(self.model, self.threads)
-        if (found := _hashes(loaded)) != self.hashes:
+        if (found := _hashes(loaded, self.options)) != self.hashes:
             raise UserError(f"the model on this machine is {found}, not {self.hashes}: give every "
                             "machine the same")  # fmt: skip
         return loaded

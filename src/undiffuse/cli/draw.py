@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from undiffuse.cli.bulk import prompts_options, take_prompts
-from undiffuse.cli.options import MODEL, OVERWRITE, PATH, SEED, THREADS
+from undiffuse.cli.options import CANDIDATES, FAST, MODEL, OVERWRITE, PATH, SEED, THREADS
 from undiffuse.cli.output_paths import check_output_path, picture_paths
 from undiffuse.cli.param_types import same_file_key
 from undiffuse.cli.progress_bar import format_duration
@@ -40,18 +40,18 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
 @click.option(
     "--steps",
     type=click.IntRange(1, 1000),
-    help=f"Denoising steps. Default: {DEFAULTS.steps}; fewer for a model of few steps.",
+    help=f"Denoising steps. Default: {DEFAULTS.steps}; fewer with --fast.",
 )
 @click.option(
     "--sampler",
     help="blend (the film's loop), ddpm, ddim, euler, heun, dpmpp_2m or previous. Default: "
-    f"{DEFAULTS.sampler}; euler for a model of few steps.",
+    f"{DEFAULTS.sampler}; euler with --fast.",
 )
 @click.option(
     "--guidance",
     type=float,
-    help=f"Scale of classifier-free guidance; 1 is off. Default: {DEFAULTS.guidance:g}; 1 for a "
-    "model of few steps.",
+    help=f"Scale of classifier-free guidance; 1 is off. Default: {DEFAULTS.guidance:g}; 1 with "
+    "--fast.",
 )
 @click.option(
     "--freshness",
@@ -77,6 +77,8 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
     help='Draw the things of PROMPT apart, "two cats on a sofa", and compose them; or draw it as '
     "one picture. Default: compose if the model can, but not with --literal or --from.",
 )
+@FAST
+@CANDIDATES
 @click.option(
     "--literal",
     is_flag=True,

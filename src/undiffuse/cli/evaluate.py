@@ -6,7 +6,7 @@ from functools import wraps
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -18,7 +18,7 @@ from undiffuse.cli.evaluate_shapes import command as shapes
 from undiffuse.cli.evaluate_words import command as words
 from undiffuse.cli.export_int8 import compare
 from undiffuse.cli.image_generator import ModelGenerator
-from undiffuse.cli.options import MODEL, PATH, THREADS
+from undiffuse.cli.options import CANDIDATES, FAST, MODEL, PATH, THREADS, drawing_arguments
 from undiffuse.cli.param_types import OUTPUT_FILE
 from undiffuse.config import DrawConfig, to_dict
 from undiffuse.errors import UserError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from undiffuse.evaluation.dataset import EvaluationData
     from undiffuse.evaluation.judge import Judge
     from undiffuse.evaluation.statistics import Metric
-    from undiffuse.pipeline import TextToImage
+    from undiffuse.pipeline import DrawOptions, TextToImage
 
 
 def _count(name: str, least: int, default: int, text: str) -> Callable[..., Any]:
@@ -61,8 +61,9 @@ class JudgeOptions:
     out: Path | None
     fine_tuned_on: Path | None
 
-    def load(self) -> "tuple[TextToImage, Judge, dict[str, Any]]":
-        """The model, the judge, and their hashes and settings for the report.
+    def load(self, **draw: Any) -> "tuple[TextToImage, Judge, dict[str, Any]]":
+        """The model, the judge, and their hashes and settings for the report. `draw`: the options
+        that the model draws with.
 
         Raises UserError if the judge is the model's own CLIP.
         """
@@ -77,9 +78,10 @@ class JudgeOptions:
         data = _read_data(self.data)
         if self.fine_tuned_on is not None:
             data = data.also_trained_on(_prepared_records(self.fine_tuned_on))
-        hashes = {"model": model.denoiser.hash, **model.denoiser.trained_with}
+        network = model.network(cast("DrawOptions", draw))
+        hashes = {"model": network.hash, **network.trained_with}
         about = {**hashes, "judge": encoder.hash, **_describe(data)}
-        about["settings"] = {"seed": self.seed, **to_dict(model.defaults)}
+        about["settings"] = {"seed": self.seed, **to_dict(model.defaults), **draw}
         return model, Judge(encoder, data), about
 
 
@@ -120,14 +122,19 @@ for subcommand in (prompts, languages, checks, captions, compare):
     "--copies", type=OUTPUT_FILE, help="Write drawings with their nearest neighbors: PNG."
 )
 @click.option("--clock/--no-clock", default=True, help="Also measure the time of a whole process.")
-def model(options: JudgeOptions, names: int, copies: Path | None, clock: bool) -> None:
+@FAST
+@CANDIDATES
+def model(
+    options: JudgeOptions, names: int, copies: Path | None, clock: bool, **draw: Any
+) -> None:  # fmt: skip
     """Draw some 1,200 pictures and evaluate them."""
     from undiffuse.evaluation import latency, model_metrics
 
     arguments = [] if options.model is None else ["--model", str(options.model)]
+    arguments += drawing_arguments(**draw)
     times = [latency.measure_latency(arguments)] if clock else []
-    model, judge, about = options.load()
-    generator = ModelGenerator(model)
+    model, judge, about = options.load(**draw)
+    generator = ModelGenerator(model, **draw)
     samples = model_metrics.generate_samples(judge, generator, names, options.seed, _log)
     _log("evaluating")
     metrics = model_metrics.evaluate_samples(judge, samples, generator.reconstruct, options.seed)
@@ -153,8 +160,9 @@ def steering(options: JudgeOptions, count: int, methods: tuple[str, ...]) -> Non
     """Evaluate every way to steer, with some 5,000 drawings: its effect and its cost."""
     from undiffuse.evaluation.steering_metrics import SteeringEvaluation
 
-    model, judge, about = options.load()
-    draw, interpolate = ModelGenerator(model).draw, ModelGenerator(model).interpolate
+    model, judge, about = options.load(fast=False)
+    generator = ModelGenerator(model, fast=False)
+    draw, interpolate = generator.draw, generator.interpolate
     with TemporaryDirectory() as name:
         evaluation = SteeringEvaluation(judge, draw, interpolate, Path(name), count, options.seed)
         metrics = _log_each(evaluation.run(methods or STEERING_METHODS))
@@ -208,10 +216,10 @@ def sweep(options: JudgeOptions, names: int) -> None:
     """Evaluate sampler, steps, shift, guidance and band, changing one setting at a time."""
     from undiffuse.evaluation.sweep import evaluate_settings, settings_table
 
-    model, judge, about = options.load()
+    model, judge, about = options.load(fast=False)
 
     def generator(config: DrawConfig) -> ModelGenerator:
-        return ModelGenerator(replace(model, defaults=config))
+        return ModelGenerator(replace(model, defaults=config), fast=False)
 
     about["settings"]["names"] = names
     found = evaluate_settings(judge, generator, model.defaults, names, options.seed)
@@ -223,13 +231,15 @@ def sweep(options: JudgeOptions, names: int) -> None:
 @MODEL
 @SEED
 @THREADS
+@FAST
+@CANDIDATES
 @click.option("-o", "--out", type=OUTPUT_FILE, required=True, help="PNG file to write.")
-def sheet(model: Path | None, seed: int, threads: int, out: Path) -> None:
+def sheet(model: Path | None, seed: int, threads: int, out: Path, **draw: Any) -> None:
     """Draw the 100 fixed prompts on one sheet."""
     from undiffuse.evaluation.contact_sheet import TILE, prompt_sheet
     from undiffuse.pipeline import load
 
-    _write_png(out, prompt_sheet(ModelGenerator(load(model, threads), TILE), seed))
+    _write_png(out, prompt_sheet(ModelGenerator(load(model, threads), TILE, **draw), seed))
     click.echo(out)
 
 

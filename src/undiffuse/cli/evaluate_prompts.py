@@ -1,19 +1,19 @@
 """`undiffuse evaluate prompts`, `languages` and `checks`: what people type, drawn and checked."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from undiffuse.cli.image_generator import ModelGenerator
-from undiffuse.cli.options import MODEL, PATH, THREADS
+from undiffuse.cli.options import CANDIDATES, FAST, MODEL, PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FILE
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
 
 if TYPE_CHECKING:
     from undiffuse.evaluation.statistics import Metric
-    from undiffuse.pipeline import TextToImage
+    from undiffuse.pipeline import DrawOptions, TextToImage
     from undiffuse.runtime.networks import ClipEncoder
 
 JUDGE = click.option("--judge", type=PATH, required=True, help="Folder of a CLIP; not the model's.")
@@ -25,16 +25,19 @@ SHEET = 300  # drawings on the sheet at most
 
 
 def load_pair(
-    model: Path | None, judge: Path, threads: int
+    model: Path | None, judge: Path, threads: int, **draw: Any
 ) -> "tuple[TextToImage, ClipEncoder, dict[str, Any]]":
-    """The model, the judge's CLIP, and their hashes. UserError if the judge is the model's CLIP."""
+    """The model, the judge's CLIP, and their hashes. `draw`: the options that the model draws with.
+    UserError if the judge is the model's CLIP.
+    """
     from undiffuse.pipeline import load
     from undiffuse.runtime.networks import ClipEncoder
 
     loaded, encoder = load(model, threads), ClipEncoder(judge, threads)
     if encoder.hash == loaded.clip.hash:
         raise UserError(f"{judge} is the model's own CLIP: use another one as the judge")
-    return loaded, encoder, {"model": loaded.denoiser.hash, "judge": encoder.hash}
+    network = loaded.network(cast("DrawOptions", draw))
+    return loaded, encoder, {"model": network.hash, "judge": encoder.hash}
 
 
 def known_names(model: "TextToImage") -> list[str]:
@@ -66,6 +69,8 @@ def finish(
 @click.option("--limit", type=click.IntRange(1, 10**6), help="Only the first prompts of each kind.")
 @click.option("--compose/--no-compose", default=None, help="As for draw.")
 @LITERAL
+@FAST
+@CANDIDATES
 @SEED
 @THREADS
 @OUT
@@ -73,7 +78,7 @@ def finish(
 def prompts(
     file: Path, model: Path | None, judge: Path, count: int, limit: int | None,
     compose: bool | None, literal: bool, seed: int, threads: int, out: Path | None,
-    sheet: Path | None,
+    sheet: Path | None, **draw: Any,
 ) -> None:  # fmt: skip
     """Draw the prompts in FILE and say which drawings are right, by a judge and by program.
 
@@ -85,16 +90,16 @@ def prompts(
     if limit is not None:
         kinds = [prompt.kind for prompt in listed]
         listed = [p for k, p in enumerate(listed) if kinds[:k].count(p.kind) < limit]
-    loaded, encoder, about = load_pair(model, judge, threads)
+    loaded, encoder, about = load_pair(model, judge, threads, **draw)
     concepts = [name for one in listed for thing in one.things for name in thing.concepts]
     names = {*known_names(loaded), *concepts}
-    generator = ModelGenerator(loaded)
+    generator = ModelGenerator(loaded, **draw)
     metrics, verdicts, drawn = evaluate_prompts(
         listed, PromptJudge(encoder, sorted(names)),
         lambda texts, k: generator.draw(texts, k, literal=literal, compose=compose), count, seed,
     )  # fmt: skip
     about["settings"] = {"seed": seed, "count": count, "compose": compose, "literal": literal,
-                         "names": len(names)}  # fmt: skip
+                         "names": len(names), **draw}  # fmt: skip
     rows = [
         {"kind": verdict.prompt.kind, "prompt": verdict.prompt.prompt, "seed": seed + k,
          "right": verdict.passed, **verdict.checks}
@@ -125,12 +130,14 @@ def write_sheet(path: Path, pictures: Any, verdicts: Any) -> None:
 @JUDGE
 @click.option("--limit", type=click.IntRange(1, 10**6), help="Only the first names of each.")
 @LITERAL
+@FAST
+@CANDIDATES
 @SEED
 @THREADS
 @OUT
 def languages(
     file: Path, model: Path | None, judge: Path, limit: int | None, literal: bool, seed: int,
-    threads: int, out: Path | None,
+    threads: int, out: Path | None, **draw: Any,
 ) -> None:  # fmt: skip
     """Draw plain names in several languages, and state each figure as a share of English's.
 
@@ -144,15 +151,15 @@ def languages(
     groups = {name: cases[:limit] for name, cases in read_cases(file).items()}
     if not all(cases and all(case.things[0] for case in cases) for cases in groups.values()):
         raise UserError(f"{file} has a language without words, or a word without a right name")
-    loaded, encoder, about = load_pair(model, judge, threads)
+    loaded, encoder, about = load_pair(model, judge, threads, **draw)
     right = {name for cases in groups.values() for case in cases for name in case.things[0]}
     names = {*known_names(loaded), *right}
-    generator = ModelGenerator(loaded)
+    generator = ModelGenerator(loaded, **draw)
     metrics = evaluate_languages(
         groups, PromptJudge(encoder, sorted(names)),
         lambda texts, k: generator.draw(texts, k, literal=literal), seed,
     )  # fmt: skip
-    about["settings"] = {"seed": seed, "literal": literal, "names": len(names)}
+    about["settings"] = {"seed": seed, "literal": literal, "names": len(names), **draw}
     finish(metrics, about, out, {})
 
 

@@ -11,18 +11,23 @@ from undiffuse.cli.options import PATH, THREADS
 from undiffuse.cli.param_types import OUTPUT_FILE, OUTPUT_FOLDER
 from undiffuse.errors import UserError
 from undiffuse.imaging.files import write_atomic
+from undiffuse.runtime.session import FAST
+
+KINDS = ("clip", "codec", "denoiser", FAST)
 
 
 @click.command("export-int8")
 @click.argument("folder", type=PATH)
 @click.option("-o", "--out", type=OUTPUT_FOLDER, required=True, help="Folder for the new model.")
-def export(folder: Path, out: Path) -> None:
+@click.option("--only", "kinds", type=click.Choice(KINDS), multiple=True,
+              help="A file to convert; repeatable. Others are copied. Default: all.")  # fmt: skip
+def export(folder: Path, out: Path, kinds: tuple[str, ...]) -> None:
     """Write the model in FOLDER with int8 weights, at half the size; FOLDER stays as it is."""
     from undiffuse.training.model_io import export_int8
 
     if out.resolve() == folder.resolve():
         raise UserError(f"{out} is the folder of the model itself: give another folder with -o")
-    sizes = export_int8(folder, out)
+    sizes = export_int8(folder, out, kinds)
     if (folder / "graphs").is_dir():
         shutil.copytree(folder / "graphs", out / "graphs", dirs_exist_ok=True)
     if (folder / "lexicon.safetensors").exists():

@@ -25,11 +25,11 @@ class ModelGenerator:
     """An `ImageGenerator` that draws as the command line does: index 0 of each prompt.
 
     Pictures are on white, and at most `side` pixels high and wide: by default, as judges and data
-    sets have them.
+    sets have them. `options`: of `TextToImage.generate`, for every call.
     """
 
-    def __init__(self, model: "TextToImage", side: int = IMAGE_SIZE) -> None:
-        self.model, self.side = model, side
+    def __init__(self, model: "TextToImage", side: int = IMAGE_SIZE, **options: Any) -> None:
+        self.model, self.side, self.options = model, side, options
 
     def __call__(self, prompts: Sequence[str], styles: Sequence[str], seed: int) -> "Pictures":
         import numpy as np
@@ -53,7 +53,8 @@ class ModelGenerator:
         drawn: list[Picture] = []
         with Progress(len(prompts), "pictures", "drawing") as progress:
             for start in range(0, len(prompts), BATCH):
-                drawn += self.model.generate(prompts[start : start + BATCH], seed=seed, **options)
+                some = prompts[start : start + BATCH]
+                drawn += self.model.generate(some, seed=seed, **self.options | options)
                 progress.update(len(drawn) - progress.done)
         return np.stack([on_white_at(picture.pixels, self.side) for picture in drawn])
 

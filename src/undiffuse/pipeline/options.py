@@ -11,6 +11,9 @@ from undiffuse.diffusion.arrays import check_int, check_range, lookup
 from undiffuse.errors import UserError
 
 MAX_STEPS = 1000
+MAX_CANDIDATES = 16
+# What needs the denoiser that takes many steps with guidance.
+NEEDS_FULL = ("steps", "sampler", "guidance", "freshness", "negative", "start", "gradient")
 UNIFORM_SAMPLERS = ("blend", "previous")  # their steps are evenly spaced: 5%, 10%, ... picture
 FRESHNESS = {"blend": "freshness", "ddim": "eta"}  # sampler -> its argument for new noise
 
@@ -33,6 +36,9 @@ class DrawOptions(TypedDict, total=False):
     gradient        scale of the CLIP gradient added to each x0; needs the extra [train].
     compose         draw the things of a prompt apart, "two cats on a sofa", and compose them. By
                     default if the model can, unless prompts are literal or there is a start image.
+    fast            draw in few steps without guidance, with the model's fast denoiser. By default
+                    if it has one, unless an option of `NEEDS_FULL` is given.
+    candidates      draw so many times, and keep the drawing closest to the prompt by CLIP.
     literal         take prompts as they are; otherwise unknown words are read with the lexicon.
     """
 
@@ -50,6 +56,8 @@ class DrawOptions(TypedDict, total=False):
     mask: str | Path | None
     gradient: float | None
     compose: bool | None
+    fast: bool | None
+    candidates: int | None
     literal: bool
 
 
@@ -68,6 +76,21 @@ def resolve_config(
     given = {k: v for k, v in options.items() if k in settings and v is not None}
     config = check_config(replace(defaults, **given), styles)  # type: ignore[arg-type]
     return replace(config, shift=1.0) if config.sampler in UNIFORM_SAMPLERS else config
+
+
+def wants_fast(options: DrawOptions, able: bool, folder: Path) -> bool:
+    """Whether the options are for the fast denoiser of the model in a folder; `able`: it has one.
+
+    UserError if the options ask for what can't be done.
+    """
+    wanted = options.get("fast")
+    given = [name for name in NEEDS_FULL if options.get(name) not in (None, "")]
+    if wanted and not able:
+        raise UserError(f"fast: the model in {folder} has no denoiser-fast.safetensors: make one "
+                        "with `undiffuse train few-steps`")  # fmt: skip
+    if wanted and given:
+        raise UserError(f"fast and {given[0]} exclude each other: give one of them")
+    return able and not given if wanted is None else wanted
 
 
 def check_config(config: DrawConfig, styles: tuple[str, ...] = STYLES) -> DrawConfig:

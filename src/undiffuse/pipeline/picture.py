@@ -16,7 +16,7 @@ from undiffuse.imaging.png import MAX_SCALE, Pixels, encode_png, image_grid, on_
 from undiffuse.pipeline.scenes import compose
 
 if TYPE_CHECKING:
-    from undiffuse.pipeline.text_to_image import DrawPlan
+    from undiffuse.pipeline.sampling import DrawPlan
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ SETTINGS: dict[str, type] = {
 }  # fmt: skip
 OPTIONS: dict[str, type] = {
     "negative": str, "strength": float, "gradient": float, "freshness": float, "start": str,
-    "mask": str, "like": list, "compose": bool,
+    "mask": str, "like": list, "compose": bool, "fast": bool, "candidates": int,
 }  # fmt: skip
 # Key -> the argument that it replaces when the picture is drawn again: the text as it was read.
 READ = {"read": "prompt", "negative_read": "negative"}
@@ -96,6 +96,7 @@ def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[s
     names = {"prompt": "prompt", "seed": "seed", "index": "first_index"}
     options |= {argument: record[key] for key, argument in names.items()}
     options |= {argument: record[key] for key, argument in READ.items() if key in record}
+    options.setdefault("fast", False)
     options["literal"] = True  # also not composed, unless the record says so
     return config, options | {"style_strength": record["style_strength"]}
 

@@ -16,6 +16,7 @@ from undiffuse.pipeline.prompt import Prompt
 
 # Thing k of a picture has the noise of index + k * 2^48: the first one that of the picture.
 THING_SHIFT = 48
+CANDIDATE_SHIFT = 60  # candidate k of a drawing has the noise of index + k * 2^60
 
 
 @dataclass(frozen=True)

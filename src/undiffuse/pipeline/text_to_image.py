@@ -6,7 +6,6 @@ processor and on the versions of this package, NumPy and ONNX Runtime.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -14,8 +13,6 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from undiffuse import diffusion
-from undiffuse.clip.lexicon import FILE, Lexicon
 from undiffuse.clip.reading import Reader
 from undiffuse.config import DrawConfig
 from undiffuse.diffusion.arrays import Array, Denoiser, check_int, check_range
@@ -23,32 +20,22 @@ from undiffuse.errors import UserError
 from undiffuse.explore.space import Space
 from undiffuse.imaging.png import Pixels, unpremultiply
 from undiffuse.layout.parse import SceneGrammar
-from undiffuse.pipeline.init_image import InitImage, read_init_image
-from undiffuse.pipeline.options import FRESHNESS, DrawOptions, resolve_config
+from undiffuse.pipeline.denoisers import Denoisers
+from undiffuse.pipeline.init_image import read_init_image
+from undiffuse.pipeline.options import (
+    MAX_CANDIDATES,
+    DrawOptions,
+    resolve_config,
+    wants_fast,
+)
 from undiffuse.pipeline.picture import Picture, Preview
 from undiffuse.pipeline.prompt import Prompt, interpolate_prompts, parse_prompt
 from undiffuse.pipeline.record import negative_record, options_record, settings_record
+from undiffuse.pipeline.sampling import DrawPlan, sample
 from undiffuse.pipeline.scenes import Canvas, make_canvases, wants_scenes
 from undiffuse.pretrained.encoder import PretrainedClip
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
-from undiffuse.runtime.session import PRETRAINED, SHIPPED_WEIGHTS, weight_file
-
-
-@dataclass(frozen=True, eq=False)
-class DrawPlan:
-    """The inputs of the sampler, and what becomes of its result."""
-
-    config: DrawConfig
-    cond: Array | None  # (B, 512)
-    late_cond: Array | None  # (B, 512), replaces cond at noise levels under config.style_below
-    negative_cond: Array | None  # (B, 512), for unsteered pictures
-    clip_gradient: Callable[[Denoiser], Denoiser]
-    init_image: InitImage | None
-    noise_source: Callable[[int], Array]
-    canvases: list[Canvas]  # of the pictures
-    records: list[dict[str, Any]]
-    notes: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +43,7 @@ class TextToImage:
     """A loaded model; see `load`. `defaults` apply where a call gives no option."""
 
     clip: ClipEncoder | PretrainedClip
-    denoiser: DenoiserRuntime
+    denoisers: Denoisers
     codec: CodecRuntime
     folder: Path
     defaults: DrawConfig = field(default_factory=DrawConfig)
@@ -77,7 +64,7 @@ class TextToImage:
         self, prompt: str | Sequence[str], n: int = 1, seed: int = 0, **options: Unpack[DrawOptions]
     ) -> Iterator[Preview]:
         """The steps of `generate`, one `Preview` after each. The last one holds the pictures."""
-        return self._sample(self._plan(prompt, n, seed, options))
+        return sample(self._plan(prompt, n, seed, options), self.codec, self.decode, self.clip)
 
     def between(
         self, one: str, other: str, count: int = 8, seed: int = 0, **options: Unpack[DrawOptions]
@@ -94,71 +81,60 @@ class TextToImage:
         bytes_ = np.rint((pixels + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
         return unpremultiply(np.ascontiguousarray(bytes_.transpose(0, 2, 3, 1)))
 
-    def _sample(self, plan: DrawPlan) -> Iterator[Preview]:
-        config, schedule = plan.config, self.denoiser.schedule
-        denoiser: Denoiser = diffusion.classifier_free_guidance(
-            self.denoiser, config.guidance, negative=plan.negative_cond,
-            band=(config.band_low, config.band_high),
-        )  # fmt: skip
-        if plan.late_cond is not None:
-            denoiser = diffusion.switch_cond(denoiser, plan.late_cond, config.style_below)
-        denoiser = plan.clip_gradient(denoiser)
-        start, noise = 1.0, plan.noise_source(0)
-        if self.denoiser.config.target == "eps":
-            start = diffusion.EPS_START
-        if plan.init_image is not None:
-            start = min(start, plan.init_image.strength)
-            denoiser = plan.init_image.keep_unmasked(denoiser, self.codec)
-            alpha, sigma = schedule.alpha_sigma(start)
-            x0 = self.codec.encode(plan.init_image.normalized)
-            noise = noise + np.float32(alpha / sigma) * x0  # the sampler multiplies by sigma
-        times = diffusion.shifted_times(config.steps, config.shift, start=start)
-        fresh: dict[str, Any] = {"fresh": plan.noise_source}
-        if config.freshness is not None:
-            fresh[FRESHNESS[config.sampler]] = config.freshness
-        for step in diffusion.SAMPLERS[config.sampler](
-            denoiser, noise, plan.cond, schedule=schedule, times=times, **fresh
-        ):
-            yield Preview(step, plan, self.decode)
-
     def _plan(
         self, prompt: str | Sequence[str], n: int, seed: int, options: DrawOptions
     ) -> DrawPlan:
-        config = resolve_config(self.defaults, options, self.denoiser.styles)
+        fast = wants_fast(options, self.denoisers.has_fast, self.folder)
+        network = self.network(options)
+        defaults = self.defaults.in_few_steps(network.few_steps) if fast else self.defaults
+        config = resolve_config(defaults, options, network.styles)
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
         first = options.get("first_index", 0)
         check_int("n", n, 1, 10**4 + 1)
         check_int("seed", seed, 0, 2**64)
         check_int("first_index", first, 0, 2**64 - n)
+        candidates = check_int("candidates", options.get("candidates") or 1, 1, MAX_CANDIDATES + 1)
         if not texts:
             raise UserError("the list of prompts is empty: give at least one prompt")
         requested, like = bool(options.get("style")), options.get("like", ())
         composes = self._composes(options)
         parse = partial(
-            parse_prompt, style=config.style, styles=self.denoiser.styles,
+            parse_prompt, style=config.style, styles=network.styles,
             reader=None if options.get("literal") else self.reader, composes=composes,
         )  # fmt: skip
         prompts = [parse(text, style_requested=requested, like=like) for text in texts]
         negative = parse(options.get("negative") or "")
         codec = self.codec.config
         init_image = read_init_image(options, codec.image_size, codec.image_channels)
-        inputs = self._model_record() | options_record(options, prompts, negative)
+        inputs = self._model_record(network) | options_record(options, prompts, negative)
+        inputs |= {"fast": True} if fast else {}
         grammar = self._grammar if composes else None
         canvases, rows = make_canvases(prompts, range(first, first + n), seed, grammar)
         rows = [row.subtract(negative) for row in rows]
-        indices = [index for canvas in canvases for index in canvas.indices]
         always = options.get("style_strength") is not None
         strengths = [config.style_strength * (always or row.style_requested) for row in rows]
         return DrawPlan(
             config,
+            network,
             *self._embed(rows, strengths, negative),
             self._clip_gradient(options.get("gradient") or 0.0),
             init_image,
-            diffusion.noise_source(seed, indices, self.denoiser.shape),
+            seed,
             canvases,
             [self._record(one, strengths, negative, config) | inputs for one in canvases],
             [self._notes(one, negative, config) for one in canvases],
+            candidates,
         )
+
+    @property
+    def denoiser(self) -> DenoiserRuntime:
+        """The denoiser that takes many steps with guidance."""
+        return self.denoisers.full
+
+    def network(self, options: DrawOptions) -> DenoiserRuntime:
+        """The denoiser that draws with these options. UserError if it is missing or broken."""
+        fast = wants_fast(options, self.denoisers.has_fast, self.folder)
+        return self.denoisers.default if fast else self.denoisers.full
 
     def _record(
         self, canvas: Canvas, strengths: list[float], negative: Prompt, config: DrawConfig
@@ -179,7 +155,8 @@ class TextToImage:
 
     def _composes(self, options: DrawOptions) -> bool:
         able = self.reader is not None and self.codec.config.image_channels == 4
-        return wants_scenes(options, able, self.denoiser.config.text_tokens > 0, self.folder)
+        reads_tokens = self.denoisers.default.config.text_tokens > 0
+        return wants_scenes(options, able, reads_tokens, self.folder)
 
     @cached_property
     def _grammar(self) -> SceneGrammar:
@@ -211,7 +188,7 @@ class TextToImage:
 
     def _with_states(self, cond: Array | None, rows: list[Prompt]) -> Array | None:
         """`cond` with the states of the prompts' tokens behind it, if the denoiser reads them."""
-        count = self.denoiser.config.text_tokens
+        count = self.denoisers.default.config.text_tokens
         if cond is None or not count or isinstance(self.clip, PretrainedClip):
             return cond
         states = self.clip.encode_states([row.sentence for row in rows], count)
@@ -240,61 +217,10 @@ class TextToImage:
         cuts = [cut for cut in self.clip.tokens(texts).cut if cut] if texts else []
         return notes + tuple(f"the prompt is too long: {cut!r} was cut off" for cut in cuts)
 
-    def _model_record(self) -> dict[str, Any]:
+    def _model_record(self, network: DenoiserRuntime) -> dict[str, Any]:
         return {
-            "model": self.denoiser.hash,  # covers the hashes of its CLIP and the codec's encoder
+            "model": network.hash,  # covers the hashes of its CLIP and the codec's encoder
             "codec": self.codec.hash,
             "versions": versions(),
             "processor": processor(),
         }
-
-
-def load(
-    folder: str | Path | None = None, threads: int = 2, clip: str | Path | None = None
-) -> TextToImage:
-    """Load the model in a folder, or the one that ships with the package.
-
-    The folder holds clip, codec and denoiser .safetensors and their graphs/, and may hold a
-    lexicon.safetensors, with which prompts are read. UserError for a file that is missing or
-    broken, or that the denoiser was not trained with.
-
-    A model that was trained with a pretrained CLIP has it in the folder clip/, or needs its folder
-    as `clip`, because it was too large to be copied.
-    """
-    folder = SHIPPED_WEIGHTS if folder is None else Path(folder)
-    with ThreadPoolExecutor(1) as pool:
-        encoder = pool.submit(_load_clip, folder, clip, threads)
-        codec = pool.submit(CodecRuntime, folder, threads)
-        denoiser = DenoiserRuntime(folder, threads)
-    if denoiser.clip_name and clip is None and not (folder / PRETRAINED).is_dir():
-        raise UserError(f"the denoiser in {folder} was trained with the pretrained CLIP "
-                        f"{denoiser.clip_name} ({denoiser.trained_with['clip']}): give its folder "
-                        "with --clip")  # fmt: skip
-    defaults = DrawConfig()
-    if denoiser.default_style is not None:
-        defaults = replace(defaults, style=denoiser.default_style)
-    if denoiser.few_steps:
-        defaults = replace(defaults, steps=denoiser.few_steps, guidance=1.0, sampler="euler")
-    reader = Reader(Lexicon(folder / FILE)) if (folder / FILE).exists() else None
-    model = TextToImage(encoder.result(), denoiser, codec.result(), folder, defaults, reader)
-    _check_trained_with(denoiser, "clip", model.clip.hash, folder)
-    _check_trained_with(denoiser, "codec", model.codec.encoder, folder)
-    return model
-
-
-def _load_clip(
-    folder: Path, given: str | Path | None, threads: int
-) -> ClipEncoder | PretrainedClip:
-    own, copied = weight_file(folder, "clip"), folder / PRETRAINED
-    if given is None and (own.exists() or not copied.is_dir()):
-        return ClipEncoder(folder, threads)
-    return PretrainedClip(copied if given is None else Path(given), threads)
-
-
-def _check_trained_with(denoiser: DenoiserRuntime, kind: str, found: str, folder: Path) -> None:
-    wanted = denoiser.trained_with[kind]
-    if wanted != found:
-        raise UserError(
-            f"the denoiser in {folder} was trained with {kind} {wanted}, but the {kind} there is "
-            f"{found}: use the one it was trained with"
-        )

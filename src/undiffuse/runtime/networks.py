@@ -163,9 +163,9 @@ class DenoiserRuntime:
     without guidance; 0 for others.
     """
 
-    def __init__(self, folder: Path, threads: int = 2) -> None:
+    def __init__(self, folder: Path, threads: int = 2, file: str = "denoiser") -> None:
         """UserError for files that are missing, broken or do not fit each other."""
-        path = weight_file(folder, "denoiser")
+        path = weight_file(folder, file)
         weights = read_weights(path, "denoiser")
         self.hash, self.config = weights.hash, _config(DenoiserConfig, weights, path)
         self.clip_name: str | None = weights.meta.get("clip_name")  # of a pretrained CLIP

@@ -18,6 +18,7 @@ from undiffuse.diffusion.arrays import check_int
 from undiffuse.errors import UserError
 from undiffuse.runtime.weights import Weights
 
+FAST = "denoiser-fast"  # the weight file of a denoiser for few steps
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
 PRETRAINED = "clip"  # folder of a model that holds the pretrained CLIP it was trained with
 MAX_ROWS = 32  # of one run: more rows need more memory and are no faster
@@ -42,7 +43,7 @@ GRAPHS = {
 
 
 def weight_file(folder: Path, kind: str) -> Path:
-    """The weight file of a kind in a model's folder: "clip", "codec" or "denoiser"."""
+    """The weight file of a kind in a model's folder: "clip", "codec", "denoiser" or `FAST`."""
     return folder / f"{kind}.safetensors"
 
 

@@ -1,6 +1,7 @@
 """Weight files in torch: load modules from them, and export the averaged weights of a run."""
 
 import copy
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from undiffuse.config import (
     with_large_decoder,
 )
 from undiffuse.errors import UserError
+from undiffuse.imaging.files import write_atomic
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.networks.lora import merge_lora
-from undiffuse.runtime.session import weight_file
+from undiffuse.runtime.session import FAST, weight_file
 from undiffuse.runtime.weights import Weights, read_weights, write_weights
 from undiffuse.training.devices import CPU
 from undiffuse.training.distributed import is_main
@@ -135,33 +137,42 @@ def export_weights(run: Run, kind: str, length: float = SHORT_EMA, **meta: Any) 
     return write_weights(run.folder / f"{kind}.safetensors", tensors, meta)
 
 
-def export_int8(folder: Path, out: Path) -> dict[str, int]:
+def export_int8(folder: Path, out: Path, kinds: Collection[str] = ()) -> dict[str, int]:
     """Write the weight files of a model with int8 matrices to `out`; returns the bytes of each.
 
-    The denoiser's file names the hashes of the new CLIP and codec. UserError for a folder without
-    weight files, and for a CLIP or codec that the denoiser was not trained with.
+    kinds  the files to convert, of "clip", "codec", "denoiser" and `FAST`; others are copied.
+           Empty: all.
+    Denoisers name the hashes of the new CLIP and codec. UserError for a folder without weight
+    files, and for a CLIP or codec that a denoiser was not trained with.
     """
-    paths = {kind: weight_file(folder, kind) for kind in MODEL_CLASSES}
-    found = {kind: read_weights(path, kind) for kind, path in paths.items() if path.exists()}
+    paths = {kind: weight_file(folder, kind) for kind in (*MODEL_CLASSES, FAST)}
+    found = {kind: read_weights(path, kind.removesuffix("-fast"))
+             for kind, path in paths.items() if path.exists()}  # fmt: skip
     if not found:
         raise UserError(f"{folder} has no weight file: give a folder with clip.safetensors")
-    _check_denoiser(found, folder)
-    renamed: dict[str, str] = {}  # kind -> the hash that the denoiser names
+    for kind in ("denoiser", FAST):
+        _check_denoiser(found, kind, folder)
+    renamed: dict[str, str] = {}  # kind -> the hash that denoisers name
     for kind, weights in found.items():
         meta = {name: value for name, value in weights.meta.items() if name != "format"}
-        if kind == "denoiser":
+        path, int8 = weight_file(out, kind), not kinds or kind in kinds
+        if "denoiser" in kind:
             meta |= renamed
-        write_weights(weight_file(out, kind), weights.tensors, meta, int8=True)
-        renamed[kind] = _named_hash(read_weights(weight_file(out, kind), kind), kind)
+        elif not int8:
+            write_atomic(path, paths[kind].read_bytes())
+            continue
+        write_weights(path, weights.tensors, meta, int8=int8)
+        if kind in ("clip", "codec"):
+            renamed[kind] = _named_hash(read_weights(path, kind), kind)
     return {kind: weight_file(out, kind).stat().st_size for kind in found}
 
 
-def _check_denoiser(found: dict[str, Weights], folder: Path) -> None:
-    """UserError if the denoiser was trained with another CLIP or codec than those found."""
-    for kind, weights in found.items() if "denoiser" in found else ():
-        named = found["denoiser"].meta.get(kind)
-        if kind != "denoiser" and named != _named_hash(weights, kind):
-            raise UserError(f"the denoiser in {folder} was trained with {kind} {named}: "
+def _check_denoiser(found: dict[str, Weights], denoiser: str, folder: Path) -> None:
+    """UserError if a denoiser was trained with another CLIP or codec than those found."""
+    for kind, weights in found.items() if denoiser in found else ():
+        named = found[denoiser].meta.get(kind)
+        if kind in ("clip", "codec") and named != _named_hash(weights, kind):
+            raise UserError(f"the {denoiser} in {folder} was trained with {kind} {named}: "
                             "use the one it was trained with")  # fmt: skip
 
 
