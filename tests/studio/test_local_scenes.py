@@ -252,7 +252,7 @@ def test_drawings_notes_and_records_are_those_of_python(shipped: TextToImage) ->
             assert theirs.keys() == mine.keys()
             assert again.get("compose") == settings_of_record(mine).compose
         assert plan["rows"] == sum(len(one.indices) for one in wanted.canvases)
-        noise = wanted.noise_source(0).reshape(plan["rows"], -1)[:, 0]
+        noise = wanted.noise(0).reshape(plan["rows"], -1)[:, 0]
         np.testing.assert_allclose(plan["noise"], noise, atol=1e-6)
         composed += "compose" in plan["records"][0]
     assert composed == 10

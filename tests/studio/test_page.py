@@ -50,7 +50,7 @@ def test_every_text_that_is_used_exists_and_every_one_is_used() -> None:
         used |= set(re.findall(r"\btexts\.(?!en\b)(\w+)", text))
         used |= set(re.findall(r'data-(?:text|label|placeholder)="(\w+)"', text))
     used |= {"style", "steps", "sampler", "guidance", "freshness", "negative", "seed", "size"}
-    used |= {"compose", "negativeExample"}  # named by the setting
+    used |= {"compose", "fast", "candidates", "negativeExample"}  # named by the setting
     assert used <= known | {"help"}
     assert known <= used
 

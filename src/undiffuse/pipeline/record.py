@@ -49,7 +49,8 @@ def options_record(
     record: dict[str, Any] = {
         name: [str(path) for path in value] if kind is list else kind(value)
         for name, kind in OPTIONS.items()
-        if (value := given.get(name)) or value == 0  # 0 is a freshness, not its absence
+        if name != "fast"  # recorded if it was chosen, also without the option
+        and ((value := given.get(name)) or value == 0)  # 0 is a freshness, not its absence
     }
     if negative.read != negative.prompt:
         record["negative_read"] = negative.read

@@ -221,8 +221,10 @@ def _describe(model: TextToImage, clip: ClipEncoder) -> dict[str, Any]:
     """Settings, sizes and constants, so that they are written once, in Python."""
     denoiser = model.denoiser
     versions = {"undiffuse": __version__, ONNXRUNTIME.name: ONNXRUNTIME.version}
+    about = model_description(model)
+    about["limits"]["candidates"] = [1, 1]  # not in browsers
     return {
-        "model": {**model_description(model), "files": ["png"]},
+        "model": {**about, "files": ["png"], "fast": False},
         "drawing": asdict(model.defaults),
         "uniformSamplers": list(UNIFORM_SAMPLERS),
         "constants": {"negative": NEGATIVE_WEIGHT, "strength": STRENGTH},

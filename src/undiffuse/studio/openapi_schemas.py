@@ -45,6 +45,10 @@ def draw_schemas(model: Json) -> Json:
                  "description": "Upload: white parts of init are drawn"},
         "compose": {"type": ["boolean", "null"], "description":
                     "Draw several things of a prompt apart and compose them; null: if possible"},
+        "fast": {"type": ["boolean", "null"], "description":
+                 "Draw in few steps without guidance; null: if nothing else is asked for"},
+        "candidates": number("candidates", "Drawings of each picture, of which CLIP keeps one",
+                             "integer"),
         "keep": {"type": "boolean", "default": True, "description": "Keep it in the gallery"},
     }  # fmt: skip
     return {"Settings": {"type": "object", "properties": properties, "additionalProperties": False}}
@@ -114,8 +118,8 @@ def shared_schemas() -> Json:
                            python="string"),
         "Model": _object(
             name="string", hash="string", size="integer", channels="integer", scale="integer",
-            composes="boolean", styles={"type": "string"}, samplers={"type": "string"},
-            files={"type": "string"},
+            composes="boolean", fast="boolean", styles={"type": "string"},
+            samplers={"type": "string"}, files={"type": "string"},
             schedule="string", defaults="object", limits="object", freshness="object",
             sizes={"type": "integer"}),
     }  # fmt: skip

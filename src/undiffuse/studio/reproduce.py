@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from undiffuse.pipeline.options import NEEDS_FULL
 from undiffuse.studio.settings import settings_of_record
 
 # Key of a record -> option of `undiffuse draw`, argument of `TextToImage.generate`.
@@ -14,7 +15,7 @@ _OPTIONS = {
     "style": ("--style", "style"), "style_strength": ("--style-strength", "style_strength"),
     "negative": ("--negative", "negative"), "like": ("--like", "like"),
     "start": ("--from", "start"), "strength": ("--strength", "strength"),
-    "mask": ("--mask", "mask"),
+    "mask": ("--mask", "mask"), "candidates": ("--candidates", "candidates"),
 }  # fmt: skip
 _LEFT_OUT = {"index": 0, "seed": 0}  # at the value that is the default in every version
 
@@ -37,6 +38,7 @@ def command_line(record: dict[str, Any], scale: int, model: Path | None) -> str:
         for value in values:
             words += _option(option, str(value))
     words += ["--no-compose"] if record.get("compose") is False else []
+    words += ["--fast"] if record.get("fast") else []
     words += _option("--scale", str(scale))
     words += [] if model is None else _option("--model", str(model))
     prompt = record["prompt"]
@@ -53,6 +55,7 @@ def python_code(record: dict[str, Any], scale: int, model: Path | None) -> str:
     arguments = [repr(record["prompt"])]
     arguments += [f"{name}={record[key]!r}" for key, (_, name) in _given(record)]
     arguments += ["compose=False"] if record.get("compose") is False else []
+    arguments += ["fast=True"] if record.get("fast") else []
     folder = "" if model is None else repr(str(model))
     lines = "\n".join(f"    {argument}," for argument in arguments)
     return (
@@ -67,4 +70,5 @@ def _given(record: dict[str, Any]) -> list[tuple[str, tuple[str, str]]]:
     return [
         (key, names) for key, names in _OPTIONS.items()
         if key in record and record[key] != _LEFT_OUT.get(key)
+        and not (record.get("fast") and key in NEEDS_FULL)
     ]  # fmt: skip

@@ -181,6 +181,6 @@ def serve(
 
 def _warm_up(model: TextToImage) -> Iterator[None]:
     """Draw a step, so that the first drawing is as fast as the next."""
-    for preview in model.steps("", steps=1):
+    for preview in model.steps("", steps=None if model.denoisers.has_fast else 1):
         preview.x0()
         yield None

@@ -12,7 +12,15 @@ from undiffuse.diffusion import SAMPLERS
 from undiffuse.errors import UserError
 from undiffuse.explore.expression import MAX_LENGTH, Term
 from undiffuse.pipeline import TextToImage
-from undiffuse.pipeline.options import FRESHNESS, MAX_STEPS, DrawOptions, resolve_config
+from undiffuse.pipeline.options import (
+    FRESHNESS,
+    MAX_CANDIDATES,
+    MAX_STEPS,
+    NEEDS_FULL,
+    DrawOptions,
+    resolve_config,
+    wants_fast,
+)
 from undiffuse.pipeline.prompt import parse_prompt
 
 MAX_COUNT = 4
@@ -32,6 +40,9 @@ class Settings:
     like          uploads whose CLIP vectors are added to the prompt's.
     init, mask    uploads: the picture to begin with, and where to draw; `strength` goes with them.
     compose       whether several things of a prompt are drawn apart and composed.
+    fast          whether the fast denoiser draws; null: if the model has one and nothing else is
+                  asked for that it can't do.
+    candidates    how often each picture is drawn; CLIP chooses one.
     keep          whether the pictures go into the gallery.
     """
 
@@ -52,6 +63,8 @@ class Settings:
     strength: float | None = None
     mask: str | None = None
     compose: bool | None = None
+    fast: bool | None = None
+    candidates: int | None = None
     keep: bool = True
 
     def options(self) -> DrawOptions:
@@ -60,7 +73,8 @@ class Settings:
             first_index=self.index, steps=self.steps, sampler=self.sampler, guidance=self.guidance,
             freshness=self.freshness, style=self.style, style_strength=self.style_strength,
             negative=self.negative or None, like=self.like, start=self.init,
-            strength=self.strength, mask=self.mask, compose=self.compose,
+            strength=self.strength, mask=self.mask, compose=self.compose, fast=self.fast,
+            candidates=self.candidates,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,12 +86,12 @@ _TYPES: dict[str, type] = {
     "prompt": str, "negative": str, "style": str, "style_strength": float, "seed": int,
     "index": int, "count": int, "steps": int, "sampler": str, "guidance": float,
     "freshness": float, "size": int, "like": list, "init": str, "strength": float, "mask": str,
-    "compose": bool, "keep": bool,
+    "compose": bool, "fast": bool, "candidates": int, "keep": bool,
 }  # fmt: skip
 _RANGES = {
     "seed": (0, 2**64 - 1), "index": (0, 2**64 - 1 - MAX_COUNT), "count": (1, MAX_COUNT),
     "steps": (1, MAX_STEPS), "guidance": (-100, 100), "style_strength": (0, 10),
-    "freshness": (0, 1), "strength": (0.01, 1),
+    "freshness": (0, 1), "strength": (0.01, 1), "candidates": (1, MAX_CANDIDATES),
 }  # fmt: skip
 _KINDS = {
     str: "a text", int: "a whole number", float: "a number", list: "a list", bool: "true or false",
@@ -102,7 +116,9 @@ def parse_settings(values: Any, model: TextToImage, most: int = MAX_COUNT) -> Se
     settings = Settings(**given)
     _check_size(settings, model)
     _check_uploads(settings)
-    config = resolve_config(model.defaults, settings.options(), model.denoiser.styles)
+    options = settings.options()
+    wants_fast(options, model.denoisers.has_fast, model.folder)
+    config = resolve_config(model.defaults, options, model.denoiser.styles)
     for text in (settings.prompt, settings.negative):
         _check_prompt(text, config, model)
     return settings
@@ -171,6 +187,7 @@ def _shown(value: Any) -> str:
 def settings_of_record(record: dict[str, Any]) -> Settings:
     """The settings that draw the picture of a record again."""
     names = {field.name for field in fields(Settings)} - {"count", "size", "keep", "like"}
+    names -= set(NEEDS_FULL) if record.get("fast") else set()
     given = {name: record[name] for name in names if name in record}
     return replace(
         Settings(**given), like=tuple(record.get("like", ())), init=record.get("start"),
@@ -196,6 +213,7 @@ def model_description(model: TextToImage) -> dict[str, Any]:
         "files": ["png", "webp", "gif", *(["svg"] if find_spec("vtracer") else [])],
         "styles": list(model.denoiser.styles),
         "composes": model.composes,
+        "fast": model.denoisers.has_fast,
         "samplers": list(SAMPLERS),
         "freshness": {name: float(name == "blend") for name in FRESHNESS},
         "schedule": model.denoiser.schedule.name,

@@ -1,9 +1,10 @@
 // The form of settings, made from what the model has.
 
 import { element } from "./dom.js";
-import { INITIAL, chosen, randomSeed } from "./settings.js";
+import { INITIAL, SAMPLING, chosen, isFast, randomSeed, withQuality } from "./settings.js";
 import { texts } from "./texts.en.js";
 
+const CANDIDATES = [null, 2, 4, 8]; // of a picture
 const SLIDERS = { steps: [1, 50, 1], guidance: [0, 12, 0.25], freshness: [0, 1, 0.05] };
 
 export class Controls {
@@ -21,6 +22,10 @@ export class Controls {
       this.counts(),
       ...(model.composes
         ? [this.select("compose", [[null, texts.composed], [false, texts.whole]])] : []),
+      ...(model.limits.candidates[1] > 1
+        ? [this.select("candidates", CANDIDATES.map((count) => [count, String(count ?? 1)]))] : []),
+      ...(model.fast
+        ? [this.select("fast", [[null, texts.fastSteps], [false, texts.fullSteps]])] : []),
       this.slider("steps"),
       this.select("sampler", model.samplers.map((name) => [name, texts.samplers[name] ?? name])),
       this.slider("guidance"),
@@ -35,7 +40,7 @@ export class Controls {
 
   // Take settings over into the form.
   set(settings) {
-    this.settings = { ...INITIAL, ...settings };
+    this.settings = withQuality({ ...INITIAL, ...settings }, this.model);
     this.show();
   }
 
@@ -43,6 +48,7 @@ export class Controls {
     this.settings[name] = value;
     if (name === "style") this.settings.style_strength = null;
     if (name === "seed") this.settings.index = 0;
+    if (name === "fast") for (const one of SAMPLING) this.settings[one] = null;
     if (name === "sampler" && !(value in this.model.freshness)) this.settings.freshness = null;
     this.show();
     this.moved(settled);
@@ -76,12 +82,14 @@ export class Controls {
     const control = element("select", {}, ...choices.map(([, text], number) =>
       element("option", { value: number }, text)));
     control.addEventListener("change", () => this.change(name, choices[control.value][0]));
+    const row = this.row(name, control);
     this.fields[name] = () => {
       const { settings, model } = this;
+      row.hidden = name === "sampler" && isFast(settings, model);
       const value = name === "style" ? settings.style : chosen(settings, model, name);
       control.value = Math.max(0, choices.findIndex(([one]) => one === value));
     };
-    return this.row(name, control);
+    return row;
   }
 
   slider(name) {
@@ -94,8 +102,9 @@ export class Controls {
     value.setAttribute("for", control.id);
     this.fields[name] = () => {
       const now = chosen(this.settings, this.model, name);
-      row.hidden = now === null; // the sampler has no fresh noise
-      if (now === null) return;
+      // The sampler has no fresh noise, or the fast denoiser takes no settings of sampling.
+      row.hidden = now === null || isFast(this.settings, this.model);
+      if (row.hidden) return;
       if (now > Number(control.max)) control.max = now; // a link may ask for more
       if (now < Number(control.min)) control.min = now;
       control.value = now;

@@ -3,7 +3,7 @@
 import { Controls } from "./controls.js";
 import { announce, byId, copyButton, showError, slug } from "./dom.js";
 import { PicturesPanel } from "./pictures.js";
-import { chosen, fromHash, toHash } from "./settings.js";
+import { chosen, fromHash, isFast, toHash } from "./settings.js";
 import { SourceError } from "./source-error.js";
 import { SteerPanel } from "./steer.js";
 import { texts } from "./texts.en.js";
@@ -89,8 +89,9 @@ export class DrawView {
   // One quick drawing at a time; the newest settings win.
   async drawQuickly() {
     const waits = this.quick !== null;
-    const steps = Math.min(QUICK_STEPS, chosen(this.settings, this.model, "steps"));
-    this.quick = { ...this.settings, steps, count: 1, keep: false };
+    const steps = isFast(this.settings, this.model) ? null
+      : Math.min(QUICK_STEPS, chosen(this.settings, this.model, "steps"));
+    this.quick = { ...this.settings, steps, count: 1, candidates: null, keep: false };
     if (waits) return;
     try {
       while (this.quick) {

@@ -4,11 +4,12 @@
 export const INITIAL = Object.freeze({
   prompt: "", negative: "", style: null, style_strength: null, seed: 0, index: 0, count: 1,
   steps: null, sampler: null, guidance: null, freshness: null, like: [], init: null,
-  strength: null, mask: null, compose: null,
+  strength: null, mask: null, compose: null, fast: null, candidates: null,
 });
 
 const TEXTS = ["prompt", "negative", "style", "sampler", "init", "mask"];
-const WHOLE = ["seed", "index", "count", "steps"];
+const WHOLE = ["seed", "index", "count", "steps", "candidates"];
+export const SAMPLING = ["steps", "sampler", "guidance", "freshness"];
 const NUMBERS = [...WHOLE, "guidance", "freshness", "style_strength", "strength"];
 const UPLOAD = /^uploads\/[0-9a-f]{16}\.png$/;
 
@@ -43,13 +44,23 @@ export function fromHash(hash, model) {
   if (settings.style !== "" && !model.styles.includes(settings.style)) settings.style = null;
   if (!model.samplers.includes(settings.sampler)) settings.sampler = null;
   if (parameters.get("compose") === "false") settings.compose = false;
+  if (parameters.get("fast") === "false") settings.fast = false;
   for (const name of ["init", "mask"]) {
     if (!UPLOAD.test(settings[name] ?? "")) settings[name] = null;
   }
   if (settings.init === null) settings.mask = settings.strength = null;
   if (!(chosen(settings, model, "sampler") in model.freshness)) settings.freshness = null;
-  return settings;
+  return withQuality(settings, model);
 }
+
+// Settings of sampling ask for the denoiser that takes them.
+export function withQuality(settings, model) {
+  const full = model.fast && SAMPLING.some((name) => settings[name] !== null);
+  return full ? { ...settings, fast: false } : settings;
+}
+
+// Whether the denoiser of few steps draws, which takes no settings of sampling.
+export const isFast = (settings, model) => model.fast && settings.fast !== false;
 
 // A setting, or the model's default.
 export function chosen(settings, model, name) {

@@ -60,6 +60,10 @@ export const texts = {
   compose: "Several things",
   composed: "Drawn apart and composed",
   whole: "Drawn as one picture",
+  fast: "Quality",
+  fastSteps: "Fast: 4 steps",
+  fullSteps: "Full: many steps, guided",
+  candidates: "Candidates",
   steps: "Steps",
   sampler: "Sampler",
   guidance: "Guidance",
@@ -72,6 +76,7 @@ export const texts = {
   sizeOf: (side) => `${side} × ${side} pixels`,
   help: {
     compose: "For prompts such as “two cats” or “a castle at night”.",
+    candidates: "Each picture is drawn so many times; CLIP keeps the closest to the prompt.",
     guidance: "How strongly the prompt steers; 1 is off.",
     freshness: "The share of the noise that is new at each step.",
     negative: "What to steer away from.",
