@@ -21,6 +21,7 @@ from undiffuse.layout.words import (
     NO_THING,
     NO_VERBS,
     NUMBERS,
+    OWNERS,
     PARTICLES,
     PLACES,
     POSTURES,
@@ -28,6 +29,7 @@ from undiffuse.layout.words import (
     SIZES,
     VERBS,
     WHOLE,
+    WORN,
     singular,
 )
 
@@ -199,6 +201,8 @@ class SceneGrammar:
             return None
         if set(second) & PLACES or (relation == "in" and not self._is_container(second)):
             return None
+        if words[at] == "with" and not self._has_beside(first, second):
+            return None
         if relation != "between":
             return Pair(relation, self.node(first), self.node(second))
         other = self._list(second, self._inside_names(second))
@@ -215,6 +219,8 @@ class SceneGrammar:
             if relation := RELATIONS.get(tuple(words[at : at + count])):
                 return relation, at + count
         word = words[at]
+        if word == "with":
+            return ACTION, at + 1
         if _is_verb(word) and word not in WHOLE | POSTURES:
             return self._action(words, at)
         verb = words[at - 1]
@@ -232,6 +238,11 @@ class SceneGrammar:
         ):  # fmt: skip
             return found
         return VERBS.get(words[at], ACTION), after
+
+    def _has_beside(self, owner: Words, thing: Words) -> bool:
+        """Whether "with" says that a person or an animal has a thing beside it."""
+        owns = any(singular(word, self.known) in OWNERS for word in owner)
+        return owns and not set(thing) & WORN
 
     def _is_container(self, words: Words) -> bool:
         return any(singular(word, self.known) in CONTAINERS for word in words)

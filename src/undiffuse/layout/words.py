@@ -52,7 +52,34 @@ NO_VERBS = _set(
 CONTAINERS = _set(
     "box basket cup mug glass bowl pot vase cage bag bucket jar tub bathtub bed boat canoe "
     "ship car bus truck train rocket airplane helicopter nest house shoe boot hat chair "
-    "armchair sofa couch cart stroller wheelbarrow mailbox"
+    "armchair sofa couch cart stroller wheelbarrow mailbox saucer ufo taxi van tractor sled crib "
+    "cradle envelope tent pan"
+)
+# "with" stands between one of these and a thing of its own, "a rabbit with a carrot". What others
+# have is a part of them, "a tree with apples".
+OWNERS = _set(
+    "man woman boy girl child kid baby person lady guy lad friend teacher doctor nurse cook chef "
+    "farmer pirate wizard witch mage king queen prince princess knight soldier guard police "
+    "firefighter astronaut clown dancer artist painter scientist student judge pilot mechanic "
+    "singer detective ninja elf fairy vampire zombie genie mermaid santa angel devil monster robot "
+    "alien ghost snowman dog puppy cat kitten kitty horse pony donkey cow ox bull goat sheep lamb "
+    "ram pig piglet mouse rat hamster rabbit bunny squirrel hedgehog bat bear panda koala tiger "
+    "lion leopard wolf fox raccoon monkey ape gorilla orangutan elephant rhino hippo giraffe zebra "
+    "camel llama kangaroo badger beaver otter skunk sloth deer moose bison boar unicorn dragon "
+    "dinosaur chicken hen rooster chick duck goose swan eagle owl parrot penguin peacock flamingo "
+    "dodo turkey bird crow pigeon frog toad turtle lizard snake crocodile whale dolphin seal fish "
+    "shark octopus crab lobster snail bee ant beetle ladybug spider scorpion butterfly caterpillar"
+)
+# What they wear or are made of, and what is no thing beside them.
+WORN = _set(
+    "hat cap crown helmet hood mask glasses sunglasses goggles monocle beard mustache moustache "
+    "hair mane braid wig scarf tie bow ribbon collar shirt dress coat jacket suit pants jeans "
+    "skirt sweater vest cape robe apron glove gloves sock socks shoe shoes boot boots belt watch "
+    "ring earring earrings necklace jewelry makeup tattoo face head eye eyes ear ears nose mouth "
+    "lip lips tooth teeth tongue horn horns antler antlers wing wings tail paw paws claw claws leg "
+    "legs arm arms hand hands feather feathers fur skin stripe stripes spot spots dot dots tear "
+    "tears smile grin halo shell trunk beak fin fins scales spikes color colors it him her them "
+    "itself laughter joy love anger fear"
 )
 # Places without an outline: what is on or in them is drawn whole, "a boat on the water".
 PLACES = _set(

@@ -132,6 +132,7 @@ export class SceneGrammar {
     if (!relation || !this.namesThing(first) || !this.namesThing(second)) return null;
     if (second.some((word) => this.words.PLACES.has(word))) return null;
     if (relation === "in" && !this.isContainer(second)) return null;
+    if (words[at] === "with" && !this.hasBeside(first, second)) return null;
     if (relation === "between") return this.between(first, this.list(second));
     return { relation, first: this.node(first), second: this.node(second) };
   }
@@ -156,6 +157,7 @@ export class SceneGrammar {
       if (relation) return [relation, at + count];
     }
     const word = words[at];
+    if (word === "with") return [ACTION, at + 1];
     const isVerb = this.isVerb(word) && !WHOLE.has(word) && !POSTURES.has(word);
     if (isVerb) return this.action(words, at);
     const verb = words[at - 1];
@@ -175,6 +177,13 @@ export class SceneGrammar {
       if (found[0] && found[1] > after) return found;
     }
     return [VERBS.get(words[at]) ?? ACTION, after];
+  }
+
+  // Whether "with" says that a person or an animal has a thing beside it.
+  hasBeside(owner, thing) {
+    const { OWNERS, WORN } = this.words;
+    return owner.some((word) => OWNERS.has(this.singular(word)))
+      && !thing.some((word) => WORN.has(word));
   }
 
   isContainer(words) {
