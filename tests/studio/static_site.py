@@ -31,7 +31,8 @@ DRAW = """async (runs) => {
       last = step;
     }
     const pictures = await model.pictures(last);
-    drawings.push({ steps, pictures: pictures.map(({ data }) => [...data]) });
+    drawings.push({ steps, pictures: pictures.map(({ data }) => [...data]),
+      records: last.plan.records });
   }
   return drawings;
 }"""

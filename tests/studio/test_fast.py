@@ -10,7 +10,10 @@ import pytest
 
 from tests.conftest import Run, write_fast
 from tests.studio.conftest import Open, Studio, running
-from tests.studio.page_actions import draw, holds, idle
+from tests.studio.page_actions import holds, idle
+from tests.studio.static_site import DRAW, exported, largest_difference, served
+from undiffuse import load
+from undiffuse.studio.settings import parse_settings
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +67,10 @@ def test_what_was_drawn_is_drawn_again(
 @pytest.mark.browser
 def test_the_page_shows_the_settings_that_the_denoiser_takes(open_page: Open) -> None:
     page = open_page()
-    draw(page, "cat")
+    page.fill("#prompt", "cat")
+    page.press("#prompt", "Enter")
+    holds(page, "location.hash.includes('cat')")
+    idle(page)
     hidden = (
         "[...document.querySelectorAll('.row:has(#setting-steps), .row:has(#setting-sampler),"
         " .row:has(#setting-guidance)')].every((row) => row.hidden)"
@@ -79,3 +85,25 @@ def test_the_page_shows_the_settings_that_the_denoiser_takes(open_page: Open) ->
     page.select_option("#setting-fast", label="Fast: 4 steps")
     holds(page, f"{hidden} && !location.hash.includes('fast')")
     idle(page)
+
+
+@pytest.mark.browser
+def test_the_site_draws_what_python_draws(
+    open_page: Open, folder: Path, packages: Path, tmp_path: Path
+) -> None:
+    model = load(folder)
+    runs: list[dict[str, Any]] = [
+        {"prompt": "a cat", "seed": 3},
+        {"prompt": "two dogs", "style": "noto", "fast": True},
+        {"prompt": "a cat", "fast": False, "steps": 5, "sampler": "blend"},
+        {"prompt": "a cat", "negative": "a dog", "steps": 5, "sampler": "euler"},
+    ]
+    with exported(folder, packages, tmp_path) as site, served(site) as address:
+        page = open_page(address, strict=True)
+        for run, found in zip(runs, page.evaluate(DRAW, runs), strict=True):
+            assert largest_difference(model, run, found) < 1e-3, run
+            settings = parse_settings(run, model)
+            wanted = model.generate(settings.prompt, seed=settings.seed, **settings.options())[0]
+            assert found["records"][0].get("fast") == wanted.record.get("fast")
+            assert found["records"][0]["model"] == wanted.record["model"]
+        page.close()

@@ -34,7 +34,7 @@ from undiffuse.pipeline.options import UNIFORM_SAMPLERS
 from undiffuse.pipeline.prompt import NEGATIVE_WEIGHT
 from undiffuse.pipeline.record import OPTIONS, SETTINGS
 from undiffuse.runtime.networks import ClipEncoder
-from undiffuse.runtime.session import GRAPHS, graph_file, weight_file
+from undiffuse.runtime.session import FAST, GRAPHS, graph_file, weight_file
 from undiffuse.runtime.weights import write_weights
 from undiffuse.studio.policy import content_policy
 from undiffuse.studio.settings import model_description
@@ -168,6 +168,9 @@ def _write_model(site: Path, model: TextToImage) -> dict[str, Any]:
             _write(site / weights, _stored_part(weight_file(model.folder, kind), part))
         graphs[name] = {"graph": f"model/{name}.onnx", "weights": weights}
         _write(site / graphs[name]["graph"], graph_file(model.folder, name).read_bytes())
+    if model.denoisers.has_fast:
+        _write(site / f"model/{FAST}.safetensors", weight_file(model.folder, FAST).read_bytes())
+        graphs[FAST] = graphs["denoiser"] | {"weights": f"model/{FAST}.safetensors"}
     words, vectors = Space(model.clip, default_cache_folder()).vocabulary
     # int8 changes a cosine by less than 0.001.
     meta = {"kind": "words", "config": {}}
@@ -182,6 +185,18 @@ def _write_model(site: Path, model: TextToImage) -> dict[str, Any]:
         "scenes": scene_tables() if model.reader and model.codec.config.image_channels == 4
         else None,
     }  # fmt: skip
+
+
+def _describe_fast(model: TextToImage) -> dict[str, Any] | None:
+    """What the fast denoiser changes in the settings and in the record."""
+    network = model.denoisers.fast
+    if network is None:
+        return None
+    config = model.defaults.in_few_steps(network.few_steps)
+    return {
+        "drawing": {name: getattr(config, name) for name in ("steps", "sampler", "guidance")},
+        "record": {"model": network.hash, "fast": True},
+    }
 
 
 def scene_tables() -> dict[str, Any]:
@@ -224,7 +239,8 @@ def _describe(model: TextToImage, clip: ClipEncoder) -> dict[str, Any]:
     about = model_description(model)
     about["limits"]["candidates"] = [1, 1]  # not in browsers
     return {
-        "model": {**about, "files": ["png"], "fast": False},
+        "model": {**about, "files": ["png"]},
+        "fast": _describe_fast(model),
         "drawing": asdict(model.defaults),
         "uniformSamplers": list(UNIFORM_SAMPLERS),
         "constants": {"negative": NEGATIVE_WEIGHT, "strength": STRENGTH},

@@ -224,6 +224,9 @@ export const texts = {
   errors: {
     compose: "compose: the model has no lexicon or draws no transparency, so that it can't compose "
       + "drawings",
+    fast: "fast: the model has no denoiser of few steps",
+    fastOr: (name) => `fast and ${name === "init" ? "start" : name} exclude each other: give one `
+      + "of them",
     composeStart: "compose and an image to start from exclude each other: give one of them",
     quote: (text) => `"${text}" has an unclosed quote: close it, or leave it out`,
     terms: (count, most) => `the prompt has ${count} terms: at most ${most}`,

@@ -30,7 +30,9 @@ async function open({ graph, weights }) {
   return ort.InferenceSession.create(new Uint8Array(model), options);
 }
 
-const session = (about) => remember(sessions, about.graph, () => open(about));
+// Networks of the same shape share a graph.
+const session = (about) =>
+  remember(sessions, `${about.graph} ${about.weights}`, () => open(about));
 
 // inputs: name -> {type, data, dims}; the result is {data, dims} of the only output.
 async function run(about, inputs) {

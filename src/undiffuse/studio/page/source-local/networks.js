@@ -65,8 +65,8 @@ export class Codec {
 }
 
 export class Denoiser {
-  constructor(graphs, { config, chain, cond_size: condSize }) {
-    Object.assign(this, { graphs, config, chain, condSize });
+  constructor(graphs, { config, chain, cond_size: condSize }, graph = "denoiser") {
+    Object.assign(this, { graphs, config, chain, condSize, graph });
     this.schedule = SCHEDULES[config.schedule];
     this.size = config.channels * config.side * config.side;
   }
@@ -76,7 +76,7 @@ export class Denoiser {
     const { channels, side, target } = this.config;
     const rows = x.length / this.size;
     const steer = cond ?? new Float32Array(rows * this.condSize);
-    const output = await this.graphs.run("denoiser", {
+    const output = await this.graphs.run(this.graph, {
       x_t: { type: "float32", data: x, dims: [rows, channels, side, side] },
       t: { type: "float32", data: new Float32Array(rows).fill(t), dims: [rows] },
       cond: { type: "float32", data: steer, dims: [rows, this.condSize] },

@@ -21,6 +21,8 @@ import { alphaSigma, shiftedTimes } from "./schedule.js";
 import { EPS_START } from "./targets.js";
 import { texts } from "../texts.en.js";
 
+const FAST = "denoiser-fast"; // the graph with the weights of few steps
+
 export class TextToImage {
   // site: what the export wrote; picture: async name -> RGB pixels of an upload;
   // fetchFile: async path -> ArrayBuffer
@@ -29,12 +31,13 @@ export class TextToImage {
     this.clip = new Clip(graphs, site.clip);
     this.codec = new Codec(graphs, site.codec);
     this.denoiser = new Denoiser(graphs, site.denoiser);
+    this.fast = new Denoiser(graphs, site.denoiser, FAST);
     this.places = site.scenes && new SceneWords(site.scenes.words);
   }
 
   // Read what a first drawing needs.
   open() {
-    const names = ["denoiser", "codec_decode", "clip_text"];
+    const names = [this.site.fast ? FAST : "denoiser", "codec_decode", "clip_text"];
     return Promise.all(names.map((name) => this.clip.graphs.open(name)));
   }
 
@@ -77,7 +80,8 @@ export class TextToImage {
 
   sample({ settings, cond, lateCond, negativeCond, init, fresh }) {
     const { schedule } = this.denoiser;
-    let denoiser = (...inputs) => this.denoiser.predict(...inputs);
+    const network = settings.fast ? this.fast : this.denoiser;
+    let denoiser = (...inputs) => network.predict(...inputs);
     denoiser = classifierFreeGuidance(denoiser, settings.guidance,
       { negative: negativeCond, band: settings.band });
     if (lateCond) denoiser = switchCond(denoiser, lateCond, settings.style_below);

@@ -1,6 +1,7 @@
 // The record in a picture's file, and the command line and the Python that draw it again; see
 // undiffuse/pipeline/record.py and undiffuse/studio/reproduce.py.
 
+import { SAMPLING } from "../settings.js";
 import { expressionOf } from "./prompt.js";
 
 // The record of one picture.
@@ -10,6 +11,7 @@ export function describePicture(prompt, negative, settings, index, site) {
     style_strength: settings.style_strength, style_below: settings.style_below,
     seed: settings.seed, index, sampler: settings.sampler, steps: settings.steps,
     guidance: settings.guidance, band: settings.band, shift: settings.shift, ...site.record,
+    ...(settings.fast ? site.fast.record : {}),
   };
   if (prompt.read !== prompt.prompt) record.read = prompt.read;
   if (settings.negative) record.negative = settings.negative;
@@ -36,8 +38,8 @@ export function recordJson(record, floats) {
 
 // The settings that draw the picture of a record again.
 export function settingsOf(record) {
-  const names = ["prompt", "negative", "style", "style_strength", "seed", "index", "steps",
-    "sampler", "guidance", "freshness", "like", "strength", "mask", "compose"];
+  const names = ["prompt", "negative", "style", "style_strength", "seed", "index", "like",
+    "strength", "mask", "compose", "fast", ...(record.fast ? [] : SAMPLING)];
   const given = names.filter((name) => name in record).map((name) => [name, record[name]]);
   return { ...Object.fromEntries(given), ...(record.start && { init: record.start }) };
 }
@@ -53,7 +55,8 @@ const OPTIONS = [
 ];
 
 const given = (record) => OPTIONS.filter(([key]) =>
-  key in record && !(["seed", "index"].includes(key) && record[key] === 0));
+  key in record && !(["seed", "index"].includes(key) && record[key] === 0)
+  && !(record.fast && SAMPLING.includes(key)));
 
 const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word
   : `'${word.replaceAll("'", `'"'"'`)}'`);
@@ -63,6 +66,7 @@ export function commandLine(record, scale) {
   const words = given(record).flatMap(([key, name]) =>
     [record[key]].flat().flatMap((value) => option(name, String(value))));
   if (record.compose === false) words.push("--no-compose");
+  if (record.fast) words.push("--fast");
   const { prompt } = record;
   const last = prompt.startsWith("-") ? ["--", prompt] : [prompt];
   return ["undiffuse", "draw", ...words, "--scale", String(scale), ...last].map(quoted).join(" ");
@@ -71,7 +75,8 @@ export function commandLine(record, scale) {
 export function pythonCode(record, scale) {
   const lines = [JSON.stringify(record.prompt), ...given(record).map(([key, , name]) =>
     `${name}=${JSON.stringify(record[key])}`),
-  ...(record.compose === false ? ["compose=False"] : [])].map((line) => `    ${line},\n`);
+  ...(record.compose === false ? ["compose=False"] : []),
+  ...(record.fast ? ["fast=True"] : [])].map((line) => `    ${line},\n`);
   return `import undiffuse\n\nmodel = undiffuse.load()\npicture = model.generate(\n${
     lines.join("")})[0]\npicture.save("picture.png", scale=${scale})\n`;
 }
