@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import CLIP, Run, write_part
+from tests.conftest import CLIP, Run, write_fast, write_part
 from tests.evaluation.fakes import ConstantEncoder, KnowingEncoder, blank, sample
 from undiffuse.data.judge_split import is_kept_out, judge_split
 from undiffuse.errors import UserError
 from undiffuse.evaluation.caption_metrics import choose_rows, evaluate_captions, on_white
 from undiffuse.imaging.png import encode_png
+from undiffuse.runtime.session import weight_file
 
 
 def test_real_pictures_are_found_and_blank_drawings_are_not() -> None:
@@ -94,3 +95,32 @@ def test_an_int8_model_draws_nearly_the_same_and_is_refused_in_its_own_folder(
     status, _, err = run("train", "export-int8", str(tmp_path), "-o", "other", model=None)
     assert status == 2
     assert "has no weight file" in err
+
+
+def test_only_some_files_become_int8(run: Run, model_folder: Path, tmp_path: Path) -> None:
+    model = write_fast(tmp_path / "model", model_folder)
+    status, out, err = run("train", "export-int8", str(model), "-o", "small", "--only", "denoiser",
+                           "--only", "denoiser-fast", model=None)  # fmt: skip
+    assert status == 0, err
+    assert [line.split(":")[0] for line in out] == ["clip", "codec", "denoiser", "denoiser-fast"]
+    for kind in ("clip", "codec"):
+        assert (
+            weight_file(tmp_path / "small", kind).read_bytes()
+            == weight_file(model, kind).read_bytes()
+        )
+    for kind in ("denoiser", "denoiser-fast"):
+        sizes = [weight_file(folder, kind).stat().st_size for folder in (tmp_path / "small", model)]
+        assert sizes[0] < 0.6 * sizes[1]
+    status, _, err = run("a cat", "-o", "a.png", model=tmp_path / "small")
+    assert status == 0, err
+
+
+def test_all_files_become_int8_and_still_belong_together(
+    run: Run, model_folder: Path, tmp_path: Path
+) -> None:
+    model = write_fast(tmp_path / "model", model_folder)
+    run("train", "export-int8", str(model), "-o", "small", model=None)
+    for arguments in ((), ("--no-fast",)):
+        status, _, err = run("a cat", "-o", "a.png", "--overwrite", *arguments,
+                             model=tmp_path / "small")  # fmt: skip
+        assert status == 0, err

@@ -159,6 +159,7 @@ def export_int8(folder: Path, out: Path, kinds: Collection[str] = ()) -> dict[st
         if "denoiser" in kind:
             meta |= renamed
         elif not int8:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, paths[kind].read_bytes())
             continue
         write_weights(path, weights.tensors, meta, int8=int8)
