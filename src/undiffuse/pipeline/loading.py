@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from undiffuse.clip.lexicon import FILE, Lexicon
 from undiffuse.clip.reading import Reader
@@ -10,9 +11,11 @@ from undiffuse.config import DrawConfig
 from undiffuse.errors import UserError
 from undiffuse.pipeline.denoisers import Denoisers
 from undiffuse.pipeline.text_to_image import TextToImage
-from undiffuse.pretrained.encoder import PretrainedClip
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime
 from undiffuse.runtime.session import PRETRAINED, SHIPPED_WEIGHTS, weight_file
+
+if TYPE_CHECKING:
+    from undiffuse.pretrained.encoder import PretrainedClip
 
 
 def load(
@@ -51,8 +54,10 @@ def load(
 
 def _load_clip(
     folder: Path, given: str | Path | None, threads: int
-) -> ClipEncoder | PretrainedClip:
+) -> "ClipEncoder | PretrainedClip":
     own, copied = weight_file(folder, "clip"), folder / PRETRAINED
     if given is None and (own.exists() or not copied.is_dir()):
         return ClipEncoder(folder, threads)
+    from undiffuse.pretrained.encoder import PretrainedClip
+
     return PretrainedClip(copied if given is None else Path(given), threads)

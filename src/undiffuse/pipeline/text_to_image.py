@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -33,16 +33,18 @@ from undiffuse.pipeline.prompt import Prompt, interpolate_prompts, parse_prompt
 from undiffuse.pipeline.record import negative_record, options_record, settings_record
 from undiffuse.pipeline.sampling import DrawPlan, sample
 from undiffuse.pipeline.scenes import Canvas, make_canvases, wants_scenes
-from undiffuse.pretrained.encoder import PretrainedClip
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
+
+if TYPE_CHECKING:
+    from undiffuse.pretrained.encoder import PretrainedClip
 
 
 @dataclass(frozen=True, eq=False)
 class TextToImage:
     """A loaded model; see `load`. `defaults` apply where a call gives no option."""
 
-    clip: ClipEncoder | PretrainedClip
+    clip: "ClipEncoder | PretrainedClip"
     denoisers: Denoisers
     codec: CodecRuntime
     folder: Path
@@ -189,7 +191,7 @@ class TextToImage:
     def _with_states(self, cond: Array | None, rows: list[Prompt]) -> Array | None:
         """`cond` with the states of the prompts' tokens behind it, if the denoiser reads them."""
         count = self.denoisers.default.config.text_tokens
-        if cond is None or not count or isinstance(self.clip, PretrainedClip):
+        if cond is None or not count or not isinstance(self.clip, ClipEncoder):
             return cond
         states = self.clip.encode_states([row.sentence for row in rows], count)
         return np.concatenate([cond, states], axis=1)
@@ -197,7 +199,7 @@ class TextToImage:
     def _clip_gradient(self, scale: float) -> Callable[[Denoiser], Denoiser]:
         if check_range("gradient", scale, -100.0, 100.0) == 0.0:
             return lambda denoiser: denoiser
-        if isinstance(self.clip, PretrainedClip):
+        if not isinstance(self.clip, ClipEncoder):
             raise UserError(f"gradient={scale:g}: the CLIP of {self.folder} is a pretrained one, "
                             "and only CLIPs of undiffuse guide by gradient")  # fmt: skip
         from undiffuse.training.clip_guidance import ClipGuidance
