@@ -10,7 +10,7 @@ from undiffuse.layout.boxes import RELATION_NAMES, Box, place
 from undiffuse.layout.compose import Composition, premultiply
 from undiffuse.layout.grounds import GROUNDS
 from undiffuse.layout.layers import bounds_of, resized
-from undiffuse.layout.parse import Group, Node, Pair, Row, Scene
+from undiffuse.layout.scene import Group, Node, Pair, Row, Scene
 from undiffuse.layout.words import ACTION, GROUND_PATTERNS, HOLDING, RELATIONS
 
 SIDE = 64

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from undiffuse.layout.parse import MAX_THINGS, Group, Node, Row, SceneGrammar, spoken_layout
+from undiffuse.layout.parse import MAX_THINGS, SceneGrammar, spoken_layout
+from undiffuse.layout.scene import Group, Node, Row
 from undiffuse.layout.words import GROUND_PATTERNS, NUMBERS, RELATIONS, singular
 
 NAMES = ["house with garden", "fork and knife", "man swimming", "two hearts", "small airplane",
@@ -36,6 +37,7 @@ def shown(node: Node) -> str:
         ("three cups of coffee", "3 cup of coffee"),
         ("a couple of dogs", "2 dog"),
         ("two of cats of", "2 of cat of"),
+        ("two cats sleeping in spring", "2 cat sleeping in spring"),
         ("a cat and a dog", "(1 cat | 1 dog)"),
         ("a cat, two dogs, and a horse", "(1 cat | 2 dog | 1 horse)"),
         ("a cat to the left of a dog", "(1 cat LEFT OF 1 dog)"),
@@ -134,6 +136,31 @@ def test_any_text_is_read_or_left_whole(text: str) -> None:
         assert all(group.text for group in scene.things)
         assert scene.ground or len(scene.things) > 1 or scene.things[0].count > 1
     assert GRAMMAR.scene(text) == scene
+
+
+@pytest.mark.parametrize(
+    ("prompt", "head"),
+    [
+        ("a dog standing on ice", "dog"),
+        ("The small red cat is sleeping.", "small red cat"),
+        ("a cat that my grandmother gave me", "cat"),
+        ("a house made of wood", "house"),
+        ("a man swimming in a lake", "man swimming"),
+        ("a house with a garden in spring", "house with a garden"),
+        ("a car from Italy", "car"),  # a word of no name
+        # Nothing more is said, or what is worn, or nothing is named before.
+        ("a red dog", ""),
+        ("a man in a red hat", ""),
+        ("a dog wearing a coat", ""),
+        ("a garden in spring", ""),  # only a part of names
+        ("a standing dog", ""),
+        ("in the snow", ""),
+        ("", ""),
+        ("a dog in " * 100, ""),
+    ],
+)
+def test_heads(prompt: str, head: str) -> None:
+    assert GRAMMAR.head(prompt) == head
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,22 @@ def test_replay_composes_again(folder: Path, run: Run) -> None:
         assert read_png(Path(name))[1].get("compose", False) == (not extra)
         status, _, err = run("replay", name, model=folder)
         assert status == 0, err
+
+
+def test_a_prompt_that_says_more_is_pulled_to_what_it_names(run: Run, folder: Path) -> None:
+    model = load(folder)
+    drawn = model.generate("a dog in a red bear", **FAST)[0]
+    assert drawn.notes == ("drawn above all: dog",)
+    assert drawn.record["compose"] is True
+    assert drawn.record["text"] == "a dog in a red bear"
+    summed = model.generate('"a dog in a red bear" + 3*"dog"', **FAST)[0]
+    assert np.array_equal(drawn.pixels, summed.pixels)
+    whole = model.generate("a dog in a red bear", compose=False, **FAST)[0]
+    assert whole.notes == ()
+    assert not np.array_equal(drawn.pixels, whole.pixels)
+    both = model.generate("a dog in a red bear and a horse", **FAST)[0]
+    assert both.notes[-1] == "drawn above all: dog"
+    styled = model.generate("a dog in a red bear", steps=2, style="noto", negative="horse")[0]
+    assert styled.record["style"] == "noto"
+    run("a dog in a red bear", "-o", "a.png", "--steps", "2", model=folder)
+    assert run("replay", "a.png", model=folder)[:2] == (0, ["the same, pixel for pixel"])

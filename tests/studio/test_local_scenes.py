@@ -18,7 +18,8 @@ from undiffuse.errors import UserError
 from undiffuse.layout.boxes import RELATION_NAMES, place
 from undiffuse.layout.compose import Composition
 from undiffuse.layout.grounds import GROUNDS
-from undiffuse.layout.parse import Group, Node, Pair, Row, Scene, spoken_layout
+from undiffuse.layout.parse import spoken_layout
+from undiffuse.layout.scene import Group, Node, Pair, Row, Scene
 from undiffuse.layout.words import NUMBERS, RELATIONS
 from undiffuse.pipeline import TextToImage, load
 from undiffuse.pipeline.scenes import wants_scenes
@@ -56,7 +57,8 @@ READ = """
   const grammar = new SceneGrammar(data.names, new Set(data.known), words);
   return data.prompts.map((text) => {
     const scene = grammar.scene(text);
-    return [scene, words.spokenLayout(text), scene && place(scene.node, data.tables)];
+    return [scene, words.spokenLayout(text), scene && place(scene.node, data.tables),
+      grammar.head(text)];
   });
 """
 COMPOSE = """
@@ -107,7 +109,8 @@ def spoken_prompts(count: int) -> list[str]:
     """Random successions of words that a grammar has rules for."""
     rng = random.Random(5)
     words = [*sorted(KNOWN), *NUMBERS, *map(" ".join, RELATIONS), "a", "the", "and", ",", "riding",
-             "with", "small", "sitting", "house with garden", "cats", "mice", "chases"]  # fmt: skip
+             "with", "small", "sitting", "house with garden", "cats", "mice", "chases", "that",
+             "painted", "is", "hat", "running", "of"]  # fmt: skip
     grounds = ["", "", *(f" {ground.spellings[0]}" for ground in GROUNDS.values())]
     return [" ".join(rng.choices(words, k=rng.randint(1, 9))) + rng.choice(grounds)
             for _ in range(count)]  # fmt: skip
@@ -117,10 +120,10 @@ def test_prompts_are_read_and_placed_as_in_python() -> None:
     prompts = PROMPTS + spoken_prompts(3000)
     data = {"tables": TABLES, "names": NAMES, "known": sorted(KNOWN), "prompts": prompts}
     scenes = 0
-    for text, (found, spans, placed) in zip(prompts, run_module(READ, data), strict=True):
+    for text, (found, spans, placed, head) in zip(prompts, run_module(READ, data), strict=True):
         scene = GRAMMAR.scene(text)
         wanted = scene and {"node": as_json(scene.node), "ground": scene.ground}
-        assert found == wanted, text
+        assert (found, head) == (wanted, GRAMMAR.head(text)), text
         assert [tuple(span) for span in spans] == spoken_layout(text), text
         if scene:
             scenes += 1
@@ -230,6 +233,9 @@ RUNS: list[dict[str, Any]] = [
     {"prompt": "a canine between a katze and a house on a hill"},
     {"prompt": "two cats", "compose": False}, {"prompt": "a cat", "compose": True},
     {"prompt": "two cats", "compose": True}, {"prompt": "cat + dog and horse"},
+    {"prompt": "a penguin standing on ice", "style": "noto"}, {"prompt": "two dogs that bark"},
+    {"prompt": "a cat from the old days and a dog made of wood", "negative": "red"},
+    {"prompt": "an owl that sleeps", "compose": False},
     {"prompt": '"a cat and a dog"'}, {"prompt": "a red apple in the snow", "count": 2},
 ]  # fmt: skip
 
@@ -255,7 +261,7 @@ def test_drawings_notes_and_records_are_those_of_python(shipped: TextToImage) ->
         noise = wanted.noise(0).reshape(plan["rows"], -1)[:, 0]
         np.testing.assert_allclose(plan["noise"], noise, atol=1e-6)
         composed += "compose" in plan["records"][0]
-    assert composed == 10
+    assert composed == 14
 
 
 def test_whether_scenes_are_composed_and_what_is_refused() -> None:

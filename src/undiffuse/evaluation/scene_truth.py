@@ -22,7 +22,7 @@ from undiffuse.imaging.png import on_white, unpremultiply
 from undiffuse.layout.boxes import RELATION_NAMES
 from undiffuse.layout.compose import Composition
 from undiffuse.layout.grounds import GROUNDS
-from undiffuse.layout.parse import Group, Pair, Scene
+from undiffuse.layout.scene import Group, Pair, Scene
 
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 CHECKED = ("count", "color", "relation")

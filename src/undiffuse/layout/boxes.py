@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from undiffuse.layout.parse import Group, Node, Row
+from undiffuse.layout.scene import Group, Node, Row
 from undiffuse.layout.words import ACTION, HOLDING
 
 Align = Literal["top", "center", "bottom"]

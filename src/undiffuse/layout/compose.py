@@ -10,7 +10,7 @@ from undiffuse.imaging.png import Pixels, unpremultiply
 from undiffuse.layout.boxes import Placed, bounds, moved, place
 from undiffuse.layout.grounds import draw_ground
 from undiffuse.layout.layers import Layer, Premultiplied, bounds_of, paste, resized
-from undiffuse.layout.parse import Scene
+from undiffuse.layout.scene import Scene
 
 FILLED = 0.94  # of the side, by all things together
 ON_GROUND = 0.62

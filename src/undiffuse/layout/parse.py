@@ -8,14 +8,16 @@ where things go; here a small grammar answers. What it can't read stays one thin
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
+from undiffuse.layout.scene import Group, Node, Pair, Row, Scene
 from undiffuse.layout.words import (
     ACTION,
     ARTICLES,
     COLORS,
     CONTAINERS,
+    FURTHER,
     GROUND_PATTERNS,
     LONGEST_RELATION,
     NO_THING,
@@ -25,6 +27,7 @@ from undiffuse.layout.words import (
     PARTICLES,
     PLACES,
     POSTURES,
+    PRONOUNS,
     RELATIONS,
     SIZES,
     VERBS,
@@ -40,48 +43,7 @@ MAX_WORDS = 48  # of a prompt; CLIP reads about twenty
 _LONG = sorted({word for phrase in RELATIONS for word in phrase if len(word) > 4})
 _RELATION_WORD = re.compile(rf"\b(?:{'|'.join(_LONG)})\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|,")
-
-
-@dataclass(frozen=True)
-class Group:
-    """`count` equal things. `size`: the share of their place that they fill."""
-
-    text: str
-    count: int = 1
-    size: float = 1.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """Parts side by side, from left to right."""
-
-    parts: tuple["Node", ...]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The first part in a relation to the second; see `words.RELATIONS`."""
-
-    relation: str
-    first: "Node"
-    second: "Node"
-
-
-Node = Group | Row | Pair
 Words = Sequence[str]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a prompt names, and the ground that it stands on, "" for none."""
-
-    node: Node
-    ground: str = ""
-
-    @cached_property
-    def things(self) -> list[Group]:
-        """The groups, in the order of the prompt."""
-        return list(_groups(self.node))
 
 
 def spoken_layout(text: str) -> list[tuple[int, int]]:
@@ -94,13 +56,6 @@ def spoken_layout(text: str) -> list[tuple[int, int]]:
             part = "after" if found["after"] else "before"
             return [*spans, (0, found.start(part)), (found.end(part), len(text))]
     return spans
-
-
-def _groups(node: Node) -> Sequence[Group]:
-    if isinstance(node, Group):
-        return [node]
-    parts = node.parts if isinstance(node, Row) else (node.first, node.second)
-    return [group for part in parts for group in _groups(part)]
 
 
 class SceneGrammar:
@@ -195,8 +150,7 @@ class SceneGrammar:
         relation, end = self._relation(words, at)
         verb_before = int(end == at)  # "a dog chases a cat"
         first, second = words[: at - verb_before], words[end:]
-        while first and first[-1] in POSTURES:
-            first = first[:-1]
+        first = _without_posture(first)
         if not relation or not (self.names_thing(first) and self.names_thing(second)):
             return None
         if set(second) & PLACES or (relation == "in" and not self._is_container(second)):
@@ -242,7 +196,7 @@ class SceneGrammar:
     def _has_beside(self, owner: Words, thing: Words) -> bool:
         """Whether "with" says that a person or an animal has a thing beside it."""
         owns = any(singular(word, self.known) in OWNERS for word in owner)
-        return owns and not set(thing) & WORN
+        return owns and not set(thing) & (WORN | PRONOUNS)
 
     def _is_container(self, words: Words) -> bool:
         return any(singular(word, self.known) in CONTAINERS for word in words)
@@ -258,6 +212,35 @@ class SceneGrammar:
         parts = [part for part in parts if part]
         return [*parts] if self._are_listed(parts) else [words]
 
+    def head(self, text: str) -> str:
+        """What a text names before it says more of it, "penguin" of "a penguin standing on ice";
+        "" if it says no more, or only what is worn.
+        """
+        words = _words(text)
+        end = self._head_end(words) if len(words) <= MAX_WORDS else len(words)
+        if end == len(words) or set(words[end:]) & WORN:
+            return ""
+        return " ".join(_without_article(_without_posture(words[:end])))
+
+    def _head_end(self, words: Words) -> int:
+        """Where a text begins to say more of what it has named; its end if it says no more."""
+        inside = self._inside_names(words)
+        for at in range(1, len(words)):
+            if not inside[at] and _says_more(words[at]):
+                named = _without_posture(words[:at])
+                if self._ends_in_name(named):
+                    return at
+        return len(words)
+
+    def _ends_in_name(self, words: Words) -> bool:
+        """Whether the last words are a name, or the last one is a known word that names have not:
+        what is a part of names alone, "face", says too little.
+        """
+        if any(_key(words[start:]) in self.names for start in range(len(words))):
+            return True
+        last = words[-1] if words else ""
+        return last in self.known and last not in self._name_words and last not in NO_THING
+
     def group(self, words: Words) -> Group:
         """A noun with its number and size."""
         words = _without_article([word for word in words if word != ","])
@@ -269,7 +252,8 @@ class SceneGrammar:
         if len(words) > 1 and words[0] in SIZES and _key(words) not in self.names:
             size, words = SIZES[words[0]], words[1:]
         if count > 1:
-            head = words.index("of", 1) - 1 if "of" in words[1:] else len(words) - 1
+            end = self._head_end([singular(word, self.known) for word in words])
+            head = words.index("of", 1) - 1 if "of" in words[1:end] else end - 1
             words = [*words[:head], singular(words[head], self.known), *words[head + 1 :]]
         return Group(" ".join(words), count, size)
 
@@ -280,6 +264,17 @@ def _may_divide(word: str) -> bool:
 
 def _is_verb(word: str) -> bool:
     return word.endswith("ing") and len(word) > 4 and word not in NO_VERBS
+
+
+def _says_more(word: str) -> bool:
+    is_form = word.endswith("ed") and len(word) > 4
+    return word in FURTHER or is_form or (_is_verb(word) and word != "wearing")
+
+
+def _without_posture(words: Words) -> Words:
+    while words and words[-1] in POSTURES:
+        words = words[:-1]
+    return words
 
 
 def _words(text: str) -> list[str]:

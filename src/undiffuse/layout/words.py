@@ -55,6 +55,7 @@ CONTAINERS = _set(
     "armchair sofa couch cart stroller wheelbarrow mailbox saucer ufo taxi van tractor sled crib "
     "cradle envelope tent pan"
 )
+PRONOUNS = frozenset({"it", "him", "her", "them", "itself", "us", "me", "you"})
 # "with" stands between one of these and a thing of its own, "a rabbit with a carrot". What others
 # have is a part of them, "a tree with apples".
 OWNERS = _set(
@@ -77,14 +78,21 @@ WORN = _set(
     "skirt sweater vest cape robe apron glove gloves sock socks shoe shoes boot boots belt watch "
     "ring earring earrings necklace jewelry makeup tattoo face head eye eyes ear ears nose mouth "
     "lip lips tooth teeth tongue horn horns antler antlers wing wings tail paw paws claw claws leg "
+    "uniform tuxedo costume pajamas kimono sari "
     "legs arm arms hand hands feather feathers fur skin stripe stripes spot spots dot dots tear "
-    "tears smile grin halo shell trunk beak fin fins scales spikes color colors it him her them "
-    "itself laughter joy love anger fear"
+    "tears smile grin halo shell trunk beak fin fins scales spikes color colors "
+    "laughter joy love anger fear"
 )
 # Places without an outline: what is on or in them is drawn whole, "a boat on the water".
 PLACES = _set(
     "water sea ocean lake river ice ground floor road street wall air sky space land world "
     "background"
+)
+# What begins to say more of a thing that was named before: "a penguin | that can't swim".
+FURTHER = _set(
+    "in on at from for during after before under over above below near beside behind by into onto "
+    "through across against along around inside outside towards toward until since beneath within "
+    "that which who whose where when while made lost built kept left seen"
 )
 COLORS = _set(
     "red orange yellow green blue purple pink brown black white grey gray gold golden silver "

@@ -14,6 +14,8 @@ from undiffuse.layout.parse import SceneGrammar
 from undiffuse.pipeline.options import DrawOptions
 from undiffuse.pipeline.prompt import Prompt
 
+# Of what a prompt names, beside the whole prompt: "a penguin standing on ice" + 3 penguin.
+HEAD_WEIGHT = 3.0
 # Thing k of a picture has the noise of index + k * 2^48: the first one that of the picture.
 THING_SHIFT = 48
 CANDIDATE_SHIFT = 60  # candidate k of a drawing has the noise of index + k * 2^60
@@ -30,6 +32,18 @@ class Canvas:
     index: int
     rows: slice
     composition: Composition | None = None
+    heads: tuple[str, ...] = ()  # what is drawn above all, of prompts that say more
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the prompt is drawn as one, and as it is."""
+        return self.composition is None and not self.heads
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What becomes of the prompt."""
+        composed = (self.composition.note,) if self.composition else ()
+        return composed + tuple(f"drawn above all: {head}" for head in self.heads)
 
     def picture(self, drawings: Pixels) -> Pixels:
         """The picture (H, W, C) of its drawings (R, H, W, C)."""
@@ -80,11 +94,34 @@ def make_canvases(
     for prompt in prompts:
         composition = composition_of(prompt, grammar) if grammar else None
         parts = _parts_of(prompt, composition)
+        heads = [head_of(part, grammar) if grammar else "" for part in parts]
+        parts = list(map(emphasize, parts, heads))
         for index in indices:
-            end = len(rows) + len(parts)
-            canvases.append(Canvas(prompt, seed, index, slice(len(rows), end), composition))
+            rows_of = slice(len(rows), len(rows) + len(parts))
+            found = tuple(filter(None, heads))
+            canvases.append(Canvas(prompt, seed, index, rows_of, composition, found))
             rows += parts
     return canvases, rows
+
+
+def head_of(prompt: Prompt, grammar: SceneGrammar) -> str:
+    """What a prompt names before it says more; "" for others, for a sum, and for pictures."""
+    if not prompt.sentence or len(prompt.unstyled) != 1:
+        return ""
+    return grammar.head(prompt.unstyled[0].text)
+
+
+def emphasize(prompt: Prompt, head: str) -> Prompt:
+    """The prompt plus `HEAD_WEIGHT` times its head: CLIP's vector of a long text is far from that
+    of the thing that it is about. Without a head it stays.
+    """
+    if not head:
+        return prompt
+    suffix = prompt.terms[0].text.removeprefix(prompt.unstyled[0].text)
+    return replace(
+        prompt, terms=(*prompt.terms, Term(HEAD_WEIGHT, head + suffix)),
+        unstyled=(*prompt.unstyled, Term(HEAD_WEIGHT, head)),
+    )  # fmt: skip
 
 
 def _parts_of(prompt: Prompt, composition: Composition | None) -> list[Prompt]:

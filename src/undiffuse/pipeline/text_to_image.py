@@ -143,7 +143,7 @@ class TextToImage:
     ) -> dict[str, Any]:
         prompt = canvas.prompt.subtract(negative)
         config = replace(config, style_strength=strengths[canvas.rows.start])
-        composed = {"compose": True} if canvas.composition else {}
+        composed = {} if canvas.is_whole else {"compose": True}
         return (
             settings_record(prompt, config, canvas.seed, canvas.index)
             | composed
@@ -209,8 +209,7 @@ class TextToImage:
     def _notes(self, canvas: Canvas, negative: Prompt, config: DrawConfig) -> tuple[str, ...]:
         prompt = canvas.prompt.subtract(negative)
         notes = prompt.notes + tuple(f"negative prompt: {note}" for note in negative.notes)
-        if canvas.composition is not None:
-            notes += (canvas.composition.note,)
+        notes += canvas.notes
         if not prompt.terms:
             notes += ("the prompt is empty: the picture is random",)
         if negative.terms and not prompt.terms and config.guidance == 1.0:

@@ -218,6 +218,7 @@ export const texts = {
   },
 
   // Of the exported site, which draws without a server.
+  drawnAboveAll: (head) => `drawn above all: ${head}`,
   composedOf: (things, ground) => `composed of ${
     things.map(({ text, count }) => (count > 1 ? `${count} x ${text}` : text)).join(", ")}${
     ground && `, on a drawn ground: ${ground}`}`,

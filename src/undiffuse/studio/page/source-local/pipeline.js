@@ -16,7 +16,9 @@ import { remember } from "./remember.js";
 import { SAMPLERS } from "./samplers.js";
 import { SceneGrammar } from "./scene-parse.js";
 import { SceneWords } from "./scene-words.js";
-import { compose, compositionOf, indicesOf, partsOf, wantsScenes } from "./scenes.js";
+import {
+  compose, compositionOf, emphasize, headOf, indicesOf, partsOf, wantsScenes,
+} from "./scenes.js";
 import { alphaSigma, shiftedTimes } from "./schedule.js";
 import { EPS_START } from "./targets.js";
 import { texts } from "../texts.en.js";
@@ -108,9 +110,12 @@ export class TextToImage {
       { ...needed, like: settings.like, styleRequested: settings.styleRequested });
     const negative = parsePrompt(settings.negative, needed);
     const row = prompt.subtract(negative, constants.negative);
-    const composition = composes ? this.composition(prompt, reader) : null;
-    const rows = partsOf(prompt, composition)
-      .map((one) => one.subtract(negative, constants.negative));
+    const grammar = composes ? this.grammarOf(reader) : null;
+    const composition = grammar && compositionOf(prompt, grammar, this.site.scenes);
+    const parts = partsOf(prompt, composition);
+    const heads = parts.map((one) => (grammar ? headOf(one, grammar) : ""));
+    const rows = parts.map((one, k) =>
+      emphasize(one, heads[k]).subtract(negative, constants.negative));
     const always = settings.alwaysStyled || row.styleRequested;
     const strength = always ? settings.style_strength : 0;
     const { index, count, seed } = settings;
@@ -118,9 +123,9 @@ export class TextToImage {
       ({ seed, index: index + k, rows: rows.length, composition }));
     const indices = canvases.flatMap((one) => indicesOf(one.index, one.rows));
     const recorded = { ...settings, style_strength: strength,
-      compose: settings.compose ?? (composition ? true : null) };
+      compose: settings.compose ?? (composition || heads.some(Boolean) ? true : null) };
     return {
-      settings, canvases, notes: this.notes(row, negative, composition, settings),
+      settings, canvases, notes: this.notes(row, negative, { composition, heads, ...settings }),
       ...await this.embed(rows, strength, negative, count),
       init: settings.init ? await InitImage.read(settings, this) : null,
       fresh: noiseSource(seed, indices, this.denoiser.size),
@@ -129,9 +134,9 @@ export class TextToImage {
     };
   }
 
-  composition(prompt, { lexicon: { names, known } }) {
+  grammarOf({ lexicon: { names, known } }) {
     this.grammar ??= new SceneGrammar(names, known, this.places);
-    return compositionOf(prompt, this.grammar, this.site.scenes);
+    return this.grammar;
   }
 
   // cond, lateCond and negativeCond (B, D) of a plan, for `count` pictures of the same rows; null
@@ -156,9 +161,10 @@ export class TextToImage {
     };
   }
 
-  notes(prompt, negative, composition, { guidance }) {
+  notes(prompt, negative, { composition, heads, guidance }) {
     const notes = [...prompt.notes, ...negative.notes.map(texts.promptNotes.negative)];
     if (composition) notes.push(composition.note);
+    notes.push(...heads.filter(Boolean).map(texts.drawnAboveAll));
     if (!prompt.terms.length) notes.push(texts.promptNotes.empty);
     if (negative.terms.length && !prompt.terms.length && guidance === 1) {
       notes.push(texts.promptNotes.guidanceOff);

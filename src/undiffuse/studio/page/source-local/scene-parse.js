@@ -1,6 +1,6 @@
 // Reads off a prompt which things it names, how many, and in which relation; the rules are those
-// of undiffuse/layout/parse.py. A node is a group {text, count, size}, a row {parts} or a pair
-// {relation, first, second}.
+// of undiffuse/layout/parse.py and scene.py. A node is a group {text, count, size}, a row {parts}
+// or a pair {relation, first, second}.
 
 import { LETTER, splitSpaces } from "./unicode.js";
 
@@ -29,6 +29,11 @@ export class SceneGrammar {
   get names() {
     this.keys ??= new Set(this.given.map((name) => this.key(wordsOf(name))));
     return this.keys;
+  }
+
+  get nameWords() {
+    this.parts ??= new Set([...this.names].flatMap((name) => name.split(" ")));
+    return this.parts;
   }
 
   key(words) {
@@ -85,7 +90,6 @@ export class SceneGrammar {
   // dog": all have an article or a number, or end in a word of a name.
   areListed(parts) {
     const { ARTICLES, NUMBERS } = this.words;
-    this.nameWords ??= new Set([...this.names].flatMap((name) => name.split(" ")));
     const marked = parts.every(([first]) => ARTICLES.has(first) || NUMBERS.has(first));
     const named = parts.every((part) =>
       [part.at(-1), this.singular(part.at(-1))].some((word) => this.nameWords.has(word)));
@@ -127,8 +131,7 @@ export class SceneGrammar {
     const [relation, end] = this.relation(words, at);
     const verbBefore = end === at; // "a dog chases a cat"
     const second = words.slice(end);
-    let first = words.slice(0, at - verbBefore);
-    while (this.words.POSTURES.has(first.at(-1))) first = first.slice(0, -1);
+    const first = this.withoutPosture(words.slice(0, at - verbBefore));
     if (!relation || !this.namesThing(first) || !this.namesThing(second)) return null;
     if (second.some((word) => this.words.PLACES.has(word))) return null;
     if (relation === "in" && !this.isContainer(second)) return null;
@@ -181,9 +184,9 @@ export class SceneGrammar {
 
   // Whether "with" says that a person or an animal has a thing beside it.
   hasBeside(owner, thing) {
-    const { OWNERS, WORN } = this.words;
+    const { OWNERS, PRONOUNS, WORN } = this.words;
     return owner.some((word) => OWNERS.has(this.singular(word)))
-      && !thing.some((word) => WORN.has(word));
+      && !thing.some((word) => WORN.has(word) || PRONOUNS.has(word));
   }
 
   isContainer(words) {
@@ -201,6 +204,41 @@ export class SceneGrammar {
     return this.areListed(said) ? said : [words];
   }
 
+  // What a text names before it says more of it, "penguin" of "a penguin standing on ice"; "" if it
+  // says no more, or only what is worn.
+  head(text) {
+    const words = wordsOf(text);
+    const end = words.length > this.words.MAX_WORDS ? words.length : this.headEnd(words);
+    const rest = words.slice(end);
+    if (!rest.length || rest.some((word) => this.words.WORN.has(word))) return "";
+    return this.withoutArticle(this.withoutPosture(words.slice(0, end))).join(" ");
+  }
+
+  // Where a text begins to say more of what it has named; its end if it says no more.
+  headEnd(words) {
+    const inside = this.insideNames(words);
+    const end = words.findIndex((word, at) => at > 0 && !inside[at] && this.saysMore(word)
+      && this.endsInName(this.withoutPosture(words.slice(0, at))));
+    return end < 0 ? words.length : end;
+  }
+
+  endsInName(words) {
+    const last = words.at(-1);
+    return words.some((_, start) => this.isName(words.slice(start)))
+      || (this.known.has(last) && !this.nameWords.has(last) && !this.words.NO_THING.has(last));
+  }
+
+  saysMore(word) {
+    const isForm = word.endsWith("ed") && word.length > 4;
+    return this.words.FURTHER.has(word) || isForm
+      || (this.isVerb(word) && word !== "wearing");
+  }
+
+  withoutPosture(words) {
+    const last = words.findLastIndex((word) => !this.words.POSTURES.has(word));
+    return words.slice(0, last + 1);
+  }
+
   // A noun with its number and size.
   group(given) {
     const { NUMBERS, SIZES } = this.words;
@@ -216,7 +254,8 @@ export class SceneGrammar {
       [size, words] = [SIZES.get(words[0]), words.slice(1)];
     }
     if (count > 1) {
-      const of = words.slice(1).includes("of") ? words.indexOf("of", 1) : words.length;
+      const end = this.headEnd(words.map((word) => this.singular(word)));
+      const of = words.slice(1, end).includes("of") ? words.indexOf("of", 1) : end;
       words = words.map((word, k) => (k === of - 1 ? this.singular(word) : word));
     }
     return { text: words.join(" "), count, size };

@@ -8,6 +8,8 @@ import { texts } from "../texts.en.js";
 
 // Thing k of a picture has the noise of index + k * 2^48: the first one that of the picture.
 const THING_SHIFT = 48n;
+// Of what a prompt names, beside the whole prompt: "a penguin standing on ice" + 3 penguin.
+const HEAD_WEIGHT = 3;
 
 // Whether prompts with several things are composed. able: the model has a lexicon and draws
 // transparency; readsTokens: its denoiser does, so that it learned to place things itself.
@@ -31,6 +33,19 @@ export function partsOf(prompt, composition) {
   const term = (text) => ({ weight: 1, text, isPicture: false });
   return composition.named.map((text) => new Prompt({ ...prompt, terms: [term(text + suffix)],
     unstyled: [term(text)], sentence: text + suffix }));
+}
+
+// What a prompt names before it says more; "" for others, for a sum, and for pictures.
+export const headOf = ({ sentence, unstyled }, grammar) =>
+  (sentence && unstyled.length === 1 ? grammar.head(unstyled[0].text) : "");
+
+// The prompt plus HEAD_WEIGHT times its head. Without a head it stays.
+export function emphasize(prompt, head) {
+  if (!head) return prompt;
+  const suffix = prompt.terms[0].text.slice(prompt.unstyled[0].text.length);
+  const term = (text) => ({ weight: HEAD_WEIGHT, text, isPicture: false });
+  return new Prompt({ ...prompt, terms: [...prompt.terms, term(head + suffix)],
+    unstyled: [...prompt.unstyled, term(head)] });
 }
 
 // The index of the noise of each of `count` drawings of a picture.
