@@ -19,6 +19,7 @@ from undiffuse.pipeline import DrawOptions, Picture, TextToImage, load
 
 BATCH = 16  # pictures that are drawn at once
 PER_PART = 1000  # pictures
+SIDE = 256  # pixels of a side in the files, if the model draws fewer
 SUFFIXES = {"webdataset": ".tar", "parquet": ".parquet"}
 
 
@@ -31,10 +32,11 @@ class Drawn(NamedTuple):
 
 
 def draw_job(
-    prompts: str, model: Path | None, *, n: int = 1, seed: int = 0, scale: int = 4,
+    prompts: str, model: Path | None, *, n: int = 1, seed: int = 0, scale: int | None = None,
     file_format: str = "webdataset", per_part: int = PER_PART, **options: Any,
 ) -> Job:  # fmt: skip
-    """The job of drawing every prompt of a file, `scale` pixels of the file for each one drawn.
+    """The job of drawing every prompt of a file, `scale` pixels of the file for each one drawn; by
+    default as many as make a side of 256.
 
     A prompt's own seed, n and style come before those given here. `options`: of
     `TextToImage.generate`. UserError for a file or an option that can't be used.
@@ -43,6 +45,7 @@ def draw_job(
     step = {"steps": 1} if options.get("steps") else {}
     loaded.generate("", **{**options, **step})  # a wrong option fails here, not in each part
     hashes = _hashes(loaded, options)
+    scale = scale or max(1, SIDE // loaded.codec.config.image_size)
     given = {name: value for name, value in options.items() if value not in (None, ())}
     settings = {**hashes, "scale": scale, "format": file_format, "n": n, "seed": seed,
                 **json.loads(json.dumps(given, default=str))}  # fmt: skip

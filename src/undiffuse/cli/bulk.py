@@ -57,7 +57,6 @@ def prompts_options(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
-SCALE = 4  # of the files in shards
 # Options of one prompt.
 SINGLE = ("grid", "trace_path", "as_json", "first_index", "clip", "size", "background")
 
@@ -76,7 +75,6 @@ def take_prompts(words: tuple[str, ...], options: dict[str, Any]) -> bool:
     if words or any(single):
         others = "--first-index, --grid, --trace, --json, --clip, --size, --background"
         raise UserError(f"--prompts draws a whole file: leave out PROMPT, {others}")
-    options["scale"] = options["scale"] or SCALE
     draw_prompts(**bulk, **options)
     return True
 
