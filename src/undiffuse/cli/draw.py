@@ -74,8 +74,9 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
 @click.option(
     "--compose/--no-compose",
     default=None,
-    help='Draw the things of PROMPT apart, "two cats on a sofa", and compose them; or draw it as '
-    "one picture. Default: compose if the model can, but not with --literal or --from.",
+    help='Draw the things of PROMPT apart, "two cats on a sofa", and compose them; draw above all '
+    'what it names before it says more, "a cat that sleeps". Default: if the model can, but not '
+    "with --literal or --from.",
 )
 @FAST
 @CANDIDATES
