@@ -162,8 +162,19 @@ def scenes() -> None:
     grid("scenes", rows, [f"step {step}" for step in steps])
 
 
+def few_steps() -> None:
+    """The same prompts and noise in 20 guided steps and in 4."""
+    prompts = ("a red apple", "cat face", "a sunflower", "a lion", "a rocket", "a house")
+    rows = [
+        (label, [picture.pixels for picture in MODEL.generate(prompts, seed=1, fast=fast)])
+        for label, fast in (("20 steps", False), ("4 steps", True))
+    ]
+    grid("few-steps", rows, prompts)
+
+
 FIGURES = (
     forward_process, old_loop, samplers, guidance, unsteered, styles, similarity, codec, scenes,
+    few_steps,
 )  # fmt: skip
 
 

@@ -151,6 +151,7 @@ def test_any_text_is_read_or_left_whole(text: str) -> None:
         # Nothing more is said, or what is worn, or nothing is named before.
         ("a red dog", ""),
         ("a man in a red hat", ""),
+        ("a dog on a blue background", ""),
         ("a dog wearing a coat", ""),
         ("a garden in spring", ""),  # only a part of names
         ("a standing dog", ""),

@@ -81,7 +81,7 @@ WORN = _set(
     "uniform tuxedo costume pajamas kimono sari "
     "legs arm arms hand hands feather feathers fur skin stripe stripes spot spots dot dots tear "
     "tears smile grin halo shell trunk beak fin fins scales spikes color colors "
-    "laughter joy love anger fear"
+    "laughter joy love anger fear background backdrop ground"
 )
 # Places without an outline: what is on or in them is drawn whole, "a boat on the water".
 PLACES = _set(
