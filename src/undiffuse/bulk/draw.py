@@ -3,6 +3,7 @@
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from io import BytesIO
@@ -103,7 +104,16 @@ class DrawWorker:
                 for start in range(0, len(some), size):
                     drawn += self._draw_all(model, some[start : start + size], bad)
         encode = encode_shard if self.file_format == "webdataset" else encode_table
-        return Result(encode(drawn, self.scale), {"image": len(drawn)}, bad)
+        return Result(encode(drawn, self._files(drawn)), {"image": len(drawn)}, bad)
+
+    def _files(self, drawn: list[Drawn]) -> list[bytes]:
+        """The PNG file of each picture."""
+
+        def encoded(one: Drawn) -> bytes:
+            return encode_png(upscale(one.picture.pixels, self.scale), one.picture.record)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(encoded, drawn))
 
     def _draw_all(self, model: TextToImage, rows: list[PromptRow], bad: list[str]) -> list[Drawn]:
         """The pictures of prompts that share seed, n and style; those that can't be drawn alone."""
@@ -131,17 +141,13 @@ class DrawWorker:
         ]
 
 
-def encode_shard(drawn: Iterable[Drawn], scale: int) -> bytes:
+def encode_shard(drawn: list[Drawn], files: list[bytes]) -> bytes:
     """A WebDataset shard: KEY.png, the bytes of `undiffuse draw --scale`; KEY.txt, the
     prompt; and KEY.json, the record with the notes. The same pictures give the same bytes."""
     file = BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, prompt, picture in drawn:
-            members = {
-                "png": _png(picture, scale),
-                "txt": prompt.encode(),
-                "json": _record(picture),
-            }
+        for (key, prompt, picture), png in zip(drawn, files, strict=True):
+            members = {"png": png, "txt": prompt.encode(), "json": _record(picture)}
             for ending, data in members.items():
                 info = tarfile.TarInfo(f"{key}.{ending}")  # owner, group and time are 0
                 info.size = len(data)
@@ -149,23 +155,18 @@ def encode_shard(drawn: Iterable[Drawn], scale: int) -> bytes:
     return file.getvalue()
 
 
-def encode_table(drawn: Iterable[Drawn], scale: int) -> bytes:
+def encode_table(drawn: list[Drawn], files: list[bytes]) -> bytes:
     """A Parquet file with the columns key, image (a PNG file), text (the prompt) and record."""
     arrow = pyarrow()
-    drawn = list(drawn)
     columns = {
         "key": arrow.array([one.key for one in drawn], arrow.string()),
-        "image": arrow.array([_png(one.picture, scale) for one in drawn], arrow.binary()),
+        "image": arrow.array(files, arrow.binary()),
         "text": arrow.array([one.prompt for one in drawn], arrow.string()),
         "record": arrow.array([_record(one.picture) for one in drawn], arrow.string()),
     }
     file = BytesIO()
     arrow.parquet.write_table(arrow.table(columns), file, row_group_size=100, compression="zstd")
     return file.getvalue()
-
-
-def _png(picture: Picture, scale: int) -> bytes:
-    return encode_png(upscale(picture.pixels, scale), picture.record)
 
 
 def _record(picture: Picture) -> bytes:

@@ -80,7 +80,8 @@ def encode_png(pixels: Pixels, record: dict[str, Any] | None = None) -> bytes:
     if record is not None:
         info.add_itxt(RECORD_KEY, json.dumps(record, ensure_ascii=False))
     file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", pnginfo=info)
+    # Level 6, the default, takes twice as long for 3% less.
+    Image.fromarray(pixels).save(file, "PNG", pnginfo=info, compress_level=4)
     return file.getvalue()
 
 

@@ -79,8 +79,11 @@ class TextToImage:
 
     def decode(self, x: Array) -> Pixels:
         """Latents (B, C, S, S) as bytes (B, H, W, 3), or (B, H, W, 4) with straight alpha."""
-        pixels = self.codec.decode(x).clip(-1.0, 1.0)
-        bytes_ = np.rint((pixels + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
+        pixels = self.codec.decode(x)
+        np.clip(pixels, -1.0, 1.0, out=pixels)
+        pixels += np.float32(1)
+        pixels *= np.float32(127.5)
+        bytes_ = np.rint(pixels, out=pixels).astype(np.uint8)
         return unpremultiply(np.ascontiguousarray(bytes_.transpose(0, 2, 3, 1)))
 
     def _plan(
