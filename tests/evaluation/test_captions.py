@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import CLIP, Run, write_fast, write_part
 from tests.evaluation.fakes import ConstantEncoder, KnowingEncoder, blank, sample
@@ -85,8 +86,11 @@ def test_an_int8_model_draws_nearly_the_same_and_is_refused_in_its_own_folder(
     status, out, err = run("train", "export-int8", str(model_folder), "-o", "small", model=None)
     assert status == 0, err
     assert [line.split(":")[0] for line in out] == ["clip", "codec", "denoiser"]
-    status, out, err = run("evaluate", "compare", "small", "--count", "2")
+    sheet = ("--sheet", "both.png")
+    status, out, err = run("evaluate", "compare", "small", "--count", "12", *sheet)
     assert status == 0, err
+    with Image.open(tmp_path / "both.png") as both:
+        assert both.height > 3.9 * 128  # two rows of ten, and two of two
     decibels = next(line for line in out if "PSNR" in line)
     assert float(decibels.split("|")[2]) > 30
     again = run("train", "export-int8", "small", "-o", "small", model=None)

@@ -44,24 +44,32 @@ def export(folder: Path, out: Path, kinds: tuple[str, ...]) -> None:
 @click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True)
 @THREADS
 @click.option("-o", "--out", type=OUTPUT_FILE, help="Also write the report to a JSON file.")
+@click.option("--sheet", type=OUTPUT_FILE, help="Write the drawings of OTHER over those of the "
+              "model: PNG.")  # fmt: skip
 def compare(
-    other: Path, model: Path | None, count: int, seed: int, threads: int, out: Path | None
-) -> None:
+    other: Path, model: Path | None, count: int, seed: int, threads: int, out: Path | None,
+    sheet: Path | None,
+) -> None:  # fmt: skip
     """Draw the same prompts with the model in OTHER, and state by how much pixels differ."""
     from undiffuse.evaluation.agreement import draw_both, loading_times, peak_signal_to_noise
-    from undiffuse.evaluation.contact_sheet import read_prompts
+    from undiffuse.evaluation.contact_sheet import TILE, pair_sheet, read_prompts
     from undiffuse.evaluation.report import Report
+    from undiffuse.imaging.png import encode_png
     from undiffuse.pipeline import load
 
     prompts, styles = zip(*read_prompts()[:count], strict=True)
     loaded = [load(folder, threads) for folder in (model, other)]
     one, two = draw_both([ModelGenerator(one) for one in loaded], prompts, styles, seed)
+    if sheet is not None:
+        large = [ModelGenerator(one, TILE) for one in loaded]
+        below, above = draw_both(large, prompts, styles, seed)
+        write_atomic(sheet, encode_png(pair_sheet(above, below, prompts)))
     metrics = [
         peak_signal_to_noise(one, two, seed),
         *(loading_times(name, partial(load, folder, threads))
           for name, folder in (("model", model), ("other", other))),
     ]  # fmt: skip
-    about = {"model": loaded[0].denoiser.hash, "other": loaded[1].denoiser.hash,
+    about = {"model": loaded[0].network({}).hash, "other": loaded[1].network({}).hash,
              "settings": {"seed": seed, "count": count}}  # fmt: skip
     report = Report(metrics, about)
     click.echo(report.to_markdown(), nl=False)

@@ -44,6 +44,22 @@ def prompt_sheet(generator: ImageGenerator, seed: int = 0) -> Pixels:
     return contact_sheet(generator(prompts, styles, seed), labels)
 
 
+def pair_sheet(one: Pictures, other: Pictures, prompts: Sequence[str]) -> Pixels:
+    """Rows of ten pictures of one model, each row above the same prompts of another."""
+    side = max(one.shape[-1], other.shape[-1])
+    large = [each.repeat(side // each.shape[-1], 2).repeat(side // each.shape[-1], 3)
+             for each in (one, other)]  # fmt: skip
+    rows, labels = [], list[str]()
+    for start in range(0, len(prompts), 10):
+        part = list(prompts[start : start + 10])
+        gap = 10 - len(part)  # the last row may be shorter
+        for pictures in large:
+            blank = np.full((gap, *pictures.shape[1:]), 255, np.uint8)
+            rows += [pictures[start : start + 10], blank]
+        labels += [*[""] * 10, *part, *[""] * gap]
+    return contact_sheet(np.concatenate(rows), labels)
+
+
 def neighbor_sheet(
     drawn: Pictures, prompts: Sequence[str], neighbors: Sequence[tuple[str, Pictures]]
 ) -> Pixels:
