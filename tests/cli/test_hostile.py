@@ -159,7 +159,7 @@ def _quick(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         patch.delenv("XDG_CACHE_HOME", raising=False)
         patch.setattr("undiffuse.explore.space.caption_words", lambda: [f"w{k}" for k in range(99)])
-        for module in ("undiffuse.pipeline", "undiffuse.pipeline.text_to_image"):
+        for module in ("undiffuse.pipeline", "undiffuse.pipeline.loading"):
             patch.setattr(f"{module}.SHIPPED_WEIGHTS", (template / "model").resolve())
         stub_evaluation(patch)
         if FULL:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,12 @@ class FakeModel:
     def decode(self, latents: np.ndarray) -> np.ndarray:
         return latents.transpose(0, 2, 3, 1)
 
-    def generate(self, prompts: Sequence[str], *, seed: int, style: str | None) -> list:
+    def network(self, options: dict[str, Any]) -> SimpleNamespace:
+        return self.denoiser
+
+    def generate(
+        self, prompts: Sequence[str], *, seed: int, style: str | None, **options: Any
+    ) -> list:
         self.calls.append((list(prompts), seed, style))
         drawn = self.generator(prompts, [style or ""] * len(prompts), seed)
         return [SimpleNamespace(pixels=picture.transpose(1, 2, 0)) for picture in drawn]

@@ -16,6 +16,7 @@ from undiffuse.pipeline.options import FRESHNESS
 from undiffuse.pipeline.picture import Preview
 from undiffuse.pipeline.scenes import CANDIDATE_SHIFT, Canvas
 from undiffuse.runtime.networks import CodecRuntime, DenoiserRuntime, Encoder
+from undiffuse.runtime.session import MAX_ROWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +100,10 @@ def best_candidates(
     drawings = len(step.x_t) // plan.candidates
     if plan.cond is None:
         return np.arange(drawings)  # nothing was asked for
-    pictures = on_white(decode(step.x_t)).transpose(0, 3, 1, 2)
-    vectors = clip.encode_image(np.ascontiguousarray(pictures))
-    vectors = vectors.reshape(plan.candidates, drawings, -1)
+    parts = [step.x_t[row : row + MAX_ROWS] for row in range(0, len(step.x_t), MAX_ROWS)]
+    pictures = (on_white(decode(part)).transpose(0, 3, 1, 2) for part in parts)
+    found = [clip.encode_image(np.ascontiguousarray(some)) for some in pictures]
+    vectors = np.concatenate(found).reshape(plan.candidates, drawings, -1)
     wanted = plan.cond[:, : vectors.shape[-1]]
     best = np.einsum("krd,rd->kr", vectors, wanted).argmax(0)
     return best * drawings + np.arange(drawings)
