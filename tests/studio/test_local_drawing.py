@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.random import Generator, Philox
 from PIL import Image
 from safetensors.numpy import save
 
@@ -43,6 +44,21 @@ def test_noise_is_that_of_python() -> None:
     for key, values in zip(keys, found, strict=True):
         wanted = diffusion.noise_source(key[0], [key[1]], (37, 1, 1))(key[2]).ravel()
         np.testing.assert_allclose(values, wanted, atol=1e-6)
+
+
+def test_random_numbers_are_those_of_numpy() -> None:
+    keys = [(0, 0), (3, 4), (2**64 - 1, 2**64 - 2), (7, 2**53 + 1)]
+    body = """
+      const { Random } = await load("noise");
+      return data.map(([seed, index]) => {
+        const rng = new Random(seed, index);
+        return Array.from({ length: 11 }, () => [rng.random(), rng.uniform(-0.03, 0.03)]);
+      });
+    """
+    for key, found in zip(keys, run_module(body, [list(map(str, key)) for key in keys]),
+                          strict=True):  # fmt: skip
+        rng = Generator(Philox(key=np.array(key, np.uint64)))
+        assert found == [[rng.random(), rng.uniform(-0.03, 0.03)] for _ in range(11)]
 
 
 def test_schedules_targets_and_times_are_those_of_python() -> None:

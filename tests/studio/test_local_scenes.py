@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.random import Generator, Philox
 
 from tests.layout.test_parse import GRAMMAR, KNOWN, NAMES
 from tests.studio.conftest import Open
@@ -157,21 +156,6 @@ def test_boxes_are_those_of_python() -> None:
     data = {"nodes": list(map(as_json, nodes)), "tables": TABLES}
     for node, found in zip(nodes, run_module(body, data), strict=True):
         assert_same_boxes(node, found)
-
-
-def test_random_numbers_are_those_of_numpy() -> None:
-    keys = [(0, 0), (3, 4), (2**64 - 1, 2**64 - 2), (7, 2**53 + 1)]
-    body = """
-      const { Random } = await load("noise");
-      return data.map(([seed, index]) => {
-        const rng = new Random(seed, index);
-        return Array.from({ length: 11 }, () => [rng.random(), rng.uniform(-0.03, 0.03)]);
-      });
-    """
-    for key, found in zip(keys, run_module(body, [list(map(str, key)) for key in keys]),
-                          strict=True):  # fmt: skip
-        rng = Generator(Philox(key=np.array(key, np.uint64)))
-        assert found == [[rng.random(), rng.uniform(-0.03, 0.03)] for _ in range(11)]
 
 
 def drawing(rng: np.random.Generator, side: int) -> np.ndarray:
