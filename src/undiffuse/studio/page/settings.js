@@ -59,8 +59,10 @@ export function withQuality(settings, model) {
   return full ? { ...settings, fast: false } : settings;
 }
 
-// Whether the denoiser of few steps draws, which takes no settings of sampling.
-export const isFast = (settings, model) => model.fast && settings.fast !== false;
+// Whether the denoiser of few steps draws, which takes no settings of sampling, no negative prompt
+// and no picture to begin with.
+export const isFast = ({ fast, negative, init }, model) =>
+  model.fast && fast !== false && !negative && !init;
 
 // A setting, or the model's default.
 export function chosen(settings, model, name) {
