@@ -112,11 +112,14 @@ class DrawConfig:
     # 1 + style_strength. The style is decided late; at higher levels this costs content.
     style_strength: float = 1.5
     style_below: float = 0.6
+    fast_style_below: float = 0.7  # of a denoiser of few steps: two of four steps are below it
+    color_strength: float = 1.0  # the same for the color that a phrase says of a noun
     freshness: float | None = None  # share of new noise at each step; None: as the sampler has it
 
     def in_few_steps(self, steps: int) -> "DrawConfig":
         """These settings for a denoiser that was distilled to few steps without guidance."""
-        return replace(self, sampler="euler", steps=steps, guidance=1.0)
+        below = self.fast_style_below
+        return replace(self, sampler="euler", steps=steps, guidance=1.0, style_below=below)
 
 
 def large_codec(channels: int, side: int) -> CodecConfig:

@@ -6,7 +6,8 @@ import numpy as np
 
 from tests.studio.javascript import needs_node, run_module
 from undiffuse.explore.expression import parse_expression
-from undiffuse.pipeline.prompt import interpolate_prompts, parse_prompt
+from undiffuse.layout.words import COLORS
+from undiffuse.pipeline.prompt import NO_NOUN, interpolate_prompts, parse_prompt
 
 pytestmark = needs_node
 PROMPTS: list[tuple[str, str, bool]] = [
@@ -16,13 +17,17 @@ PROMPTS: list[tuple[str, str, bool]] = [
     (".5 cat + x.png", "noto", True),
     ("cat in noto style - dog in noto style", "noto", False), ("Cat IN Noto STYLE", "", False),
     ("cat in noto style - dog", "noto", False), ("emojionecat", "noto", False),
+    ("a Blue  banana", "noto", True), ("an orange and a pear", "noto", True),
+    ("an orange in noto style", "", False), ("red and white fish", "", False),
+    ("green cat + red hat", "noto", True), ("éred cat", "", False), ("red éclair", "", False),
 ]  # fmt: skip
 
 
 def test_prompts_are_parsed_and_changed_as_in_python() -> None:
     styles = ("noto", "twemoji", "flat", "emojione")
     body = """
-      const { parsePrompt, interpolate, expressionOf } = await load("prompt");
+      const { ColorWords, parsePrompt, interpolate, expressionOf } = await load("prompt");
+      const colors = new ColorWords(data);
       const { combine, norm } = await load("arrays");
       const encode = async ({ text }) => {
         const raw = Float32Array.from({ length: 8 }, (_, k) => (text.charCodeAt(k % text.length)
@@ -36,13 +41,16 @@ def test_prompts_are_parsed_and_changed_as_in_python() -> None:
           like: text === "cat" ? ["y.png"] : [] });
         const { terms, unstyled, sentence, notes, styleRequested: asked } = one;
         const sum = one.subtract(away, 0.7);
+        const late = { style: 1.5, color: 0.5, colorless: sum.colorless(colors) };
         parsed.push({ terms, unstyled, sentence, asked, style: one.style, notes: notes.length,
-          text: one.text, vector: terms.length ? [...await sum.embed(encode, 1.5)] : [],
+          text: one.text, vector: terms.length ? [...await sum.embed(encode, late)] : [],
           expression: terms.length ? expressionOf(terms) : "" });
       }
       return [parsed, await interpolate("cat", "man + 0.5*hat", 0.35, encode)];
     """
-    parsed, between = run_module(body, {"prompts": PROMPTS, "styles": styles})
+    parsed, between = run_module(body, {
+        "prompts": PROMPTS, "styles": styles, "colors": sorted(COLORS), "no_nouns": sorted(NO_NOUN),
+    })  # fmt: skip
 
     def encode(term: Any) -> Any:
         codes = [ord(term.text[k % len(term.text)]) for k in range(8)]
@@ -64,7 +72,7 @@ def test_prompts_are_parsed_and_changed_as_in_python() -> None:
         assert found["asked"] == wanted.style_requested
         assert found["notes"] == len(wanted.notes)
         if wanted.terms:
-            vector = wanted.subtract(away).embed(encode, 1.5, 8)
+            vector = wanted.subtract(away).embed(encode, 1.5, 0.5, dim=8)
             np.testing.assert_allclose(found["vector"], vector, atol=1e-5, err_msg=text)
             assert parse_expression(found["expression"]) == list(wanted.terms)
     assert between == interpolate_prompts("cat", "man + 0.5*hat", encode, 21)[7]

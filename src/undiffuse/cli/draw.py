@@ -70,6 +70,12 @@ REPORT_EVERY = 60  # seconds between two lines of progress where stderr is no te
     help="How much more of the style the last steps get. Default: "
     f"{DEFAULTS.style_strength:g} for a style that is requested, 0 otherwise.",
 )
+@click.option(
+    "--color-strength",
+    type=float,
+    help='How much more of the color in "a blue banana" the last steps get. Default: '
+    f"{DEFAULTS.color_strength:g}, 0 with --literal.",
+)
 @click.option("--negative", help="Text or sum to steer away from.")
 @click.option(
     "--compose/--no-compose",

@@ -29,6 +29,7 @@ class DrawOptions(TypedDict, total=False):
                     ddim's `eta`. Other samplers have none.
     style           emoji style, added to a prompt that names none; "" for none.
     style_strength  how much more of the style the last steps get; 0 if no style is requested.
+    color_strength  how much more of the color in "a blue banana" the last steps get.
     negative        text or sum whose vector is subtracted from the prompt's.
     like            image files whose CLIP vectors are added to the prompt's.
     start           image file to start from; `strength`, in (0, 1], is the noise level.
@@ -49,6 +50,7 @@ class DrawOptions(TypedDict, total=False):
     freshness: float | None
     style: str | None
     style_strength: float | None
+    color_strength: float | None
     negative: str | None
     like: Sequence[str | Path]
     start: str | Path | None
@@ -104,6 +106,7 @@ def check_config(config: DrawConfig, styles: tuple[str, ...] = STYLES) -> DrawCo
     check_int("steps", config.steps, 1, MAX_STEPS + 1)
     check_range("guidance", config.guidance, -100.0, 100.0)
     check_range("style_strength", config.style_strength, 0.0, 10.0)
+    check_range("color_strength", config.color_strength, 0.0, 10.0)
     check_range("style_below", config.style_below, 0.0, 1.0)
     check_range("band_high", config.band_high, 0.0, 1.0)
     check_range("band_low", config.band_low, 0.0, config.band_high)

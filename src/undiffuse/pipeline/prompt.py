@@ -20,6 +20,7 @@ from undiffuse.explore.expression import (
     weighted_sum,
 )
 from undiffuse.layout.parse import spoken_layout
+from undiffuse.layout.words import COLORS, NO_THING
 from undiffuse.runtime.networks import Floats
 
 # The share of the negative prompt's vector that is subtracted (docs/log): 0.5 leaves too much of
@@ -27,6 +28,10 @@ from undiffuse.runtime.networks import Floats
 NEGATIVE_WEIGHT = 0.7
 # "flat", "fluent" and "blob" are everyday words too: they name a style only before "style".
 _UNMISTAKABLE = frozenset({"noto", "twemoji", "emojione"})
+_COLOR = re.compile(rf"\b(?:{'|'.join(sorted(COLORS))})\b", re.I)
+# Behind a color that is said of a noun: a word, but not the "and" of "an orange and a pear".
+NO_NOUN = NO_THING | {"style"}
+_NOUN = re.compile(rf" +(?!(?:{'|'.join(sorted(NO_NOUN))})\b)(?=[^\W\d_])", re.I)
 
 EncodeTerm = Callable[[Term], Floats]  # a term to its unit vector (512,)
 
@@ -61,6 +66,17 @@ class Prompt:
             return self.terms[0].text
         return " ".join(f"{term.weight:+g} {term.text}" for term in self.terms)
 
+    @property
+    def colorless(self) -> tuple[Term, ...]:
+        """The terms without the color that a phrase says of a noun; those of a sum stay as they
+        are, as do phrases with several colors.
+        """
+        if not self.sentence:
+            return self.terms
+        texts = (without_color(term.text) for term in self.terms)
+        pairs = zip(self.terms, texts, strict=True)
+        return tuple(term if term.is_picture else replace(term, text=t) for term, t in pairs)
+
     def subtract(self, negative: "Prompt") -> "Prompt":
         """This prompt minus `NEGATIVE_WEIGHT` times another. A prompt without terms stays so."""
         if not self.terms:
@@ -73,20 +89,24 @@ class Prompt:
         return replace(self, terms=terms, unstyled=self.unstyled + negated(negative.unstyled))
 
     def embed(
-        self, encode: EncodeTerm, style_strength: float = 0.0, dim: int = EMBED_DIM
-    ) -> Floats:
+        self, encode: EncodeTerm, style_strength: float = 0.0, color_strength: float = 0.0,
+        dim: int = EMBED_DIM,
+    ) -> Floats:  # fmt: skip
         """The unit vector (dim,) of the sum v, zeros without terms.
 
-        With a style strength s it is that of v + s (v - u), where u is the sum without the style.
+        With strengths s and c it is that of v + s (v - u) + c (v - w), where u is the sum without
+        the style and w without the color.
         """
         if not self.terms:
             return np.zeros(dim, np.float32)
         vector = weighted_sum(self.terms, encode)
-        if not style_strength or self.unstyled == self.terms:
-            return vector
-        style = vector - weighted_sum(self.unstyled, encode)
-        styled = vector + np.float32(style_strength) * style
-        return styled / np.linalg.norm(styled)
+        without = ((style_strength, self.unstyled), (color_strength, self.colorless))
+        stronger = vector
+        for strength, terms in without:
+            if strength and terms != self.terms:
+                direction = vector - weighted_sum(terms, encode)
+                stronger = stronger + np.float32(strength) * direction
+        return stronger if stronger is vector else stronger / np.linalg.norm(stronger)
 
 
 def parse_prompt(
@@ -158,6 +178,13 @@ def _exact_term(term: Term) -> str:
     return f"{'-' if term.weight < 0 else '+'} {weight}*" + (
         term.text if term.is_picture else f'"{term.text}"'
     )
+
+
+def without_color(text: str) -> str:
+    """The text without its color, if it says one color of a noun: "a car" of "a green car"."""
+    colors = list(_COLOR.finditer(text))
+    noun = _NOUN.match(text, colors[0].end()) if len(colors) == 1 else None
+    return text[: colors[0].start()] + text[noun.end() :] if noun else text
 
 
 def _with_style(term: Term, style: str) -> Term:

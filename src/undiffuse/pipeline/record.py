@@ -19,7 +19,8 @@ SETTINGS: dict[str, type] = {
 }  # fmt: skip
 OPTIONS: dict[str, type] = {
     "negative": str, "strength": float, "gradient": float, "freshness": float, "start": str,
-    "mask": str, "like": list, "compose": bool, "fast": bool, "candidates": int,
+    "mask": str, "like": list, "color_strength": float, "compose": bool, "fast": bool,
+    "candidates": int,
 }  # fmt: skip
 # Key -> the argument that it replaces when the picture is drawn again: the text as it was read.
 READ = {"read": "prompt", "negative_read": "negative"}
@@ -93,6 +94,7 @@ def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[s
         sampler=record["sampler"], steps=record["steps"], guidance=record["guidance"],
         band_low=record["band"][0], band_high=record["band"][1], shift=record["shift"],
         style=record["style"], style_below=record["style_below"],
+        fast_style_below=record["style_below"],
     )  # fmt: skip
     names = {"prompt": "prompt", "seed": "seed", "index": "first_index"}
     options |= {argument: record[key] for key, argument in names.items()}

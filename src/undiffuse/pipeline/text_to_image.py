@@ -33,6 +33,7 @@ from undiffuse.pipeline.prompt import Prompt, interpolate_prompts, parse_prompt
 from undiffuse.pipeline.record import negative_record, options_record, settings_record
 from undiffuse.pipeline.sampling import DrawPlan, sample
 from undiffuse.pipeline.scenes import Canvas, make_canvases, wants_scenes
+from undiffuse.pipeline.strengths import Strengths, late_strengths
 from undiffuse.runtime.machine import processor, versions
 from undiffuse.runtime.networks import ClipEncoder, CodecRuntime, DenoiserRuntime
 
@@ -116,8 +117,7 @@ class TextToImage:
         grammar = self._grammar if composes else None
         canvases, rows = make_canvases(prompts, range(first, first + n), seed, grammar)
         rows = [row.subtract(negative) for row in rows]
-        always = options.get("style_strength") is not None
-        strengths = [config.style_strength * (always or row.style_requested) for row in rows]
+        strengths = late_strengths(rows, config, options)
         return DrawPlan(
             config,
             network,
@@ -142,14 +142,16 @@ class TextToImage:
         return self.denoisers.default if fast else self.denoisers.full
 
     def _record(
-        self, canvas: Canvas, strengths: list[float], negative: Prompt, config: DrawConfig
+        self, canvas: Canvas, strengths: list[Strengths], negative: Prompt, config: DrawConfig
     ) -> dict[str, Any]:
         prompt = canvas.prompt.subtract(negative)
-        config = replace(config, style_strength=strengths[canvas.rows.start])
-        composed = {} if canvas.is_whole else {"compose": True}
+        own = strengths[canvas.rows]
+        config = replace(config, style_strength=own[0].style)
+        colored = max(one.color for one in own)
         return (
             settings_record(prompt, config, canvas.seed, canvas.index)
-            | composed
+            | ({} if canvas.is_whole else {"compose": True})
+            | ({"color_strength": colored} if colored else {})
             | negative_record(prompt, negative)
         )
 
@@ -169,18 +171,16 @@ class TextToImage:
         return SceneGrammar(self.reader.lexicon.names, self.reader.lexicon.known)
 
     def _embed(
-        self, rows: list[Prompt], strengths: list[float], negative: Prompt
+        self, rows: list[Prompt], strengths: list[Strengths], negative: Prompt
     ) -> tuple[Array | None, Array | None, Array | None]:
         """`cond`, `late_cond` and `negative_cond` of a plan."""
         encode = cache(Space(self.clip).encode_term)
         cond = late_cond = negative_cond = None
         if any(row.terms for row in rows):
             cond = np.stack([row.embed(encode, dim=self.clip.dim) for row in rows])
-        if any(strengths):
+        if any(map(any, strengths)):
             pairs = zip(rows, strengths, strict=True)
-            late_cond = np.stack(
-                [row.embed(encode, strength, self.clip.dim) for row, strength in pairs]
-            )
+            late_cond = np.stack([row.embed(encode, *one, self.clip.dim) for row, one in pairs])
         cond, late_cond = (self._with_states(each, rows) for each in (cond, late_cond))
         if negative.terms and not all(row.terms for row in rows):
             zeros = np.zeros(self.clip.dim, np.float32)

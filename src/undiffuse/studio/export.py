@@ -28,10 +28,11 @@ from undiffuse.layout import words as scene_words
 from undiffuse.layout.boxes import PLACES, ROWS
 from undiffuse.layout.grounds import GROUNDS, Ground
 from undiffuse.layout.parse import MAX_NAME, MAX_THINGS, MAX_WORDS
+from undiffuse.layout.words import COLORS
 from undiffuse.pipeline import TextToImage, load
 from undiffuse.pipeline.init_image import STRENGTH
 from undiffuse.pipeline.options import UNIFORM_SAMPLERS
-from undiffuse.pipeline.prompt import NEGATIVE_WEIGHT
+from undiffuse.pipeline.prompt import NEGATIVE_WEIGHT, NO_NOUN
 from undiffuse.pipeline.record import OPTIONS, SETTINGS
 from undiffuse.runtime.networks import ClipEncoder
 from undiffuse.runtime.session import FAST, GRAPHS, graph_file, weight_file
@@ -193,8 +194,9 @@ def _describe_fast(model: TextToImage) -> dict[str, Any] | None:
     if network is None:
         return None
     config = model.defaults.in_few_steps(network.few_steps)
+    names = ("steps", "sampler", "guidance", "style_below")
     return {
-        "drawing": {name: getattr(config, name) for name in ("steps", "sampler", "guidance")},
+        "drawing": {name: getattr(config, name) for name in names},
         "record": {"model": network.hash, "fast": True},
     }
 
@@ -243,7 +245,8 @@ def _describe(model: TextToImage, clip: ClipEncoder) -> dict[str, Any]:
         "fast": _describe_fast(model),
         "drawing": asdict(model.defaults),
         "uniformSamplers": list(UNIFORM_SAMPLERS),
-        "constants": {"negative": NEGATIVE_WEIGHT, "strength": STRENGTH},
+        "constants": {"negative": NEGATIVE_WEIGHT, "strength": STRENGTH, "colors": sorted(COLORS),
+                      "no_nouns": sorted(NO_NOUN)},
         "floats": [name for name, kind in (SETTINGS | OPTIONS).items() if kind is float],
         "record": {
             "model": denoiser.hash, "codec": model.codec.hash, "versions": versions,

@@ -28,7 +28,8 @@ MAX_SIDE = 1024  # pixels that a picture is enlarged to
 FORMATS = ("png", "webp", "jpeg")
 # Settings of this package that a client may add; OpenAI's `style` is another thing where it is
 # none of the model's.
-_SETTINGS = ("negative", "seed", "steps", "sampler", "guidance", "freshness", "style_strength")
+_SETTINGS = ("negative", "seed", "steps", "sampler", "guidance", "freshness", "style_strength",
+             "color_strength")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def draw_schemas(model: Json) -> Json:
         "style": {"type": ["string", "null"], "enum": [*model["styles"], "", None],
                   "description": f"null for the default, {default['style']}; empty for none"},
         "style_strength": number("style_strength", "How much more style the last steps get"),
+        "color_strength": number("color_strength", "How much more color the last steps get"),
         "seed": number("seed", "The seed", "integer"),
         "index": number("index", "Index of the first picture of the seed", "integer"),
         "count": number("count", "Pictures, with successive indices", "integer"),

@@ -13,6 +13,7 @@ _OPTIONS = {
     "steps": ("--steps", "steps"), "sampler": ("--sampler", "sampler"),
     "guidance": ("--guidance", "guidance"), "freshness": ("--freshness", "freshness"),
     "style": ("--style", "style"), "style_strength": ("--style-strength", "style_strength"),
+    "color_strength": ("--color-strength", "color_strength"),
     "negative": ("--negative", "negative"), "like": ("--like", "like"),
     "start": ("--from", "start"), "strength": ("--strength", "strength"),
     "mask": ("--mask", "mask"), "candidates": ("--candidates", "candidates"),

@@ -50,6 +50,7 @@ class Settings:
     negative: str = ""
     style: str | None = None
     style_strength: float | None = None
+    color_strength: float | None = None
     seed: int = 0
     index: int = 0
     count: int = 1
@@ -72,9 +73,9 @@ class Settings:
         return DrawOptions(
             first_index=self.index, steps=self.steps, sampler=self.sampler, guidance=self.guidance,
             freshness=self.freshness, style=self.style, style_strength=self.style_strength,
-            negative=self.negative or None, like=self.like, start=self.init,
-            strength=self.strength, mask=self.mask, compose=self.compose, fast=self.fast,
-            candidates=self.candidates,
+            color_strength=self.color_strength, negative=self.negative or None, like=self.like,
+            start=self.init, strength=self.strength, mask=self.mask, compose=self.compose,
+            fast=self.fast, candidates=self.candidates,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,15 +84,16 @@ class Settings:
 
 
 _TYPES: dict[str, type] = {
-    "prompt": str, "negative": str, "style": str, "style_strength": float, "seed": int,
-    "index": int, "count": int, "steps": int, "sampler": str, "guidance": float,
+    "prompt": str, "negative": str, "style": str, "style_strength": float, "color_strength": float,
+    "seed": int, "index": int, "count": int, "steps": int, "sampler": str, "guidance": float,
     "freshness": float, "size": int, "like": list, "init": str, "strength": float, "mask": str,
     "compose": bool, "fast": bool, "candidates": int, "keep": bool,
 }  # fmt: skip
 _RANGES = {
     "seed": (0, 2**64 - 1), "index": (0, 2**64 - 1 - MAX_COUNT), "count": (1, MAX_COUNT),
     "steps": (1, MAX_STEPS), "guidance": (-100, 100), "style_strength": (0, 10),
-    "freshness": (0, 1), "strength": (0.01, 1), "candidates": (1, MAX_CANDIDATES),
+    "color_strength": (0, 10), "freshness": (0, 1), "strength": (0.01, 1),
+    "candidates": (1, MAX_CANDIDATES),
 }  # fmt: skip
 _KINDS = {
     str: "a text", int: "a whole number", float: "a number", list: "a list", bool: "true or false",

@@ -2,15 +2,15 @@
 
 // null stands for the model's default.
 export const INITIAL = Object.freeze({
-  prompt: "", negative: "", style: null, style_strength: null, seed: 0, index: 0, count: 1,
-  steps: null, sampler: null, guidance: null, freshness: null, like: [], init: null,
+  prompt: "", negative: "", style: null, style_strength: null, color_strength: null,
+  seed: 0, index: 0, count: 1, steps: null, sampler: null, guidance: null, freshness: null, like: [], init: null,
   strength: null, mask: null, compose: null, fast: null, candidates: null,
 });
 
 const TEXTS = ["prompt", "negative", "style", "sampler", "init", "mask"];
 const WHOLE = ["seed", "index", "count", "steps", "candidates"];
 export const SAMPLING = ["steps", "sampler", "guidance", "freshness"];
-const NUMBERS = [...WHOLE, "guidance", "freshness", "style_strength", "strength"];
+const NUMBERS = [...WHOLE, "guidance", "freshness", "style_strength", "color_strength", "strength"];
 const UPLOAD = /^uploads\/[0-9a-f]{16}\.png$/;
 
 // "#prompt=a+cat&seed=7", without what has its initial value.

@@ -36,6 +36,7 @@ export function resolveSettings(given, site) {
     style: settings.style ?? drawing.style,
     alwaysStyled: settings.style_strength !== null,
     style_strength: settings.style_strength ?? drawing.style_strength,
+    color_strength: settings.color_strength ?? drawing.color_strength,
     style_below: drawing.style_below,
     band: [drawing.band_low, drawing.band_high],
     shift: site.uniformSamplers.includes(sampler) ? 1 : drawing.shift,

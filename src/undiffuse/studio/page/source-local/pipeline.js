@@ -9,7 +9,7 @@ import { Clip, Codec, Denoiser } from "./networks.js";
 import { noiseSource } from "./noise.js";
 import { resolveSettings } from "./options.js";
 import { toPixels } from "./pixels.js";
-import { parsePrompt } from "./prompt.js";
+import { ColorWords, parsePrompt, sameTerms } from "./prompt.js";
 import { Reader } from "./reading.js";
 import { describePicture } from "./record.js";
 import { remember } from "./remember.js";
@@ -34,6 +34,7 @@ export class TextToImage {
     this.codec = new Codec(graphs, site.codec);
     this.denoiser = new Denoiser(graphs, site.denoiser);
     this.fast = new Denoiser(graphs, site.denoiser, FAST);
+    this.colors = new ColorWords(site.constants);
     this.places = site.scenes && new SceneWords(site.scenes.words);
   }
 
@@ -117,16 +118,21 @@ export class TextToImage {
     const rows = parts.map((one, k) =>
       emphasize(one, heads[k]).subtract(negative, constants.negative));
     const always = settings.alwaysStyled || row.styleRequested;
-    const strength = always ? settings.style_strength : 0;
+    const strengths = rows.map((one) => {
+      const colorless = one.colorless(this.colors);
+      const color = sameTerms(colorless, one.terms) ? 0 : settings.color_strength;
+      return { style: always ? settings.style_strength : 0, color, colorless };
+    });
     const { index, count, seed } = settings;
     const canvases = Array.from({ length: count }, (_, k) =>
       ({ seed, index: index + k, rows: rows.length, composition }));
     const indices = canvases.flatMap((one) => indicesOf(one.index, one.rows));
-    const recorded = { ...settings, style_strength: strength,
+    const recorded = { ...settings, style_strength: strengths[0].style,
+      color_strength: Math.max(...strengths.map(({ color }) => color)),
       compose: settings.compose ?? (composition || heads.some(Boolean) ? true : null) };
     return {
       settings, canvases, notes: this.notes(row, negative, { composition, heads, ...settings }),
-      ...await this.embed(rows, strength, negative, count),
+      ...await this.embed(rows, strengths, negative, count),
       init: settings.init ? await InitImage.read(settings, this) : null,
       fresh: noiseSource(seed, indices, this.denoiser.size),
       records: canvases.map((one) =>
@@ -141,7 +147,7 @@ export class TextToImage {
 
   // cond, lateCond and negativeCond (B, D) of a plan, for `count` pictures of the same rows; null
   // where nothing steers.
-  async embed(rows, strength, negative, count) {
+  async embed(rows, strengths, negative, count) {
     const repeat = (vectors) =>
       concatenate(Array.from({ length: count }, () => vectors).flat());
     const withStates = async (vector, sentence) => {
@@ -149,13 +155,14 @@ export class TextToImage {
       const states = tokens ? await this.clip.encodeStates(sentence, tokens) : [];
       return concatenate([vector, states]);
     };
-    const embed = async (share) => repeat(await Promise.all(rows.map(async (row) => withStates(
-      row.terms.length ? await row.embed(this.encodeTerm, share)
+    const embed = async (late) => repeat(await Promise.all(rows.map(async (row, k) => withStates(
+      row.terms.length ? await row.embed(this.encodeTerm, late[k])
         : new Float32Array(this.clip.dim), row.sentence))));
     const steers = rows[0].terms.length > 0; // only a prompt that is drawn whole can be empty
     return {
-      cond: steers ? await embed(0) : null,
-      lateCond: strength ? await embed(strength) : null,
+      cond: steers ? await embed([]) : null,
+      lateCond: strengths.some(({ style, color }) => style || color)
+        ? await embed(strengths) : null,
       negativeCond: negative.terms.length && !steers
         ? repeat([await withStates(await negative.embed(this.encodeTerm), "")]) : null,
     };

@@ -30,18 +30,45 @@ export class Prompt {
       unstyled: [...this.unstyled, ...negated(negative.unstyled)] });
   }
 
-  // The unit vector of the sum v; with a style strength s that of v + s (v - u), where u is the
-  // sum without the style.
-  async embed(encode, strength = 0) {
+  // The terms without the color that a phrase says of a noun; `colors`: a ColorWords.
+  colorless(colors) {
+    if (!this.sentence) return this.terms;
+    return this.terms.map((term) =>
+      (term.isPicture ? term : { ...term, text: colors.without(term.text) }));
+  }
+
+  // The unit vector of the sum v; with strengths s and c that of v + s (v - u) + c (v - w), where
+  // u is the sum without the style and w without the color.
+  async embed(encode, { style = 0, color = 0, colorless = [] } = {}) {
     const vector = await weightedSum(this.terms, encode);
-    if (!strength || sameTerms(this.unstyled, this.terms)) return vector;
-    const unstyled = await weightedSum(this.unstyled, encode);
-    const styled = combine([1 + strength, vector], [-strength, unstyled]);
-    return combine([1 / norm(styled), styled]);
+    const without = [[style, this.unstyled], [color, colorless]].filter(([strength, terms]) =>
+      strength && !sameTerms(terms, this.terms));
+    if (!without.length) return vector;
+    const parts = await Promise.all(without.map(async ([strength, terms]) =>
+      [strength, combine([1, vector], [-1, await weightedSum(terms, encode)])]));
+    const stronger = combine([1, vector], ...parts);
+    return combine([1 / norm(stronger), stronger]);
   }
 }
 
-const sameTerms = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+// The words of colors, and those that no noun begins with.
+export class ColorWords {
+  constructor({ colors, no_nouns: noNouns }) {
+    this.color = new RegExp(`(?<![${WORD}])(?:${colors.join("|")})(?![${WORD}])`, "giu");
+    this.noun = new RegExp(`^ +(?!(?:${noNouns.join("|")})(?![${WORD}]))(?=\\p{L})`, "iu");
+  }
+
+  // The text without its color, if it says one color of a noun: "a car" of "a green car".
+  without(text) {
+    const [found, ...further] = text.matchAll(this.color);
+    if (!found || further.length) return text;
+    const behind = text.slice(found.index + found[0].length);
+    const noun = this.noun.exec(behind);
+    return noun ? text.slice(0, found.index) + behind.slice(noun[0].length) : text;
+  }
+}
+
+export const sameTerms = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 // options: {style, styleRequested, like: names of pictures, styles: the model's, reader,
 // places: a SceneWords, so that words that tell where things are stay}

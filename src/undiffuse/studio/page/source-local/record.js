@@ -23,6 +23,7 @@ export function describePicture(prompt, negative, settings, index, site) {
   if (settings.init) Object.assign(record, { start: settings.init, strength: settings.strength });
   if (settings.mask) record.mask = settings.mask;
   if (settings.compose !== null) record.compose = settings.compose;
+  if (settings.color_strength) record.color_strength = settings.color_strength;
   return record;
 }
 
@@ -38,8 +39,8 @@ export function recordJson(record, floats) {
 
 // The settings that draw the picture of a record again.
 export function settingsOf(record) {
-  const names = ["prompt", "negative", "style", "style_strength", "seed", "index", "like",
-    "strength", "mask", "compose", "fast", ...(record.fast ? [] : SAMPLING)];
+  const names = ["prompt", "negative", "style", "style_strength", "color_strength", "seed", "index",
+    "like", "strength", "mask", "compose", "fast", ...(record.fast ? [] : SAMPLING)];
   const given = names.filter((name) => name in record).map((name) => [name, record[name]]);
   return { ...Object.fromEntries(given), ...(record.start && { init: record.start }) };
 }
@@ -50,6 +51,7 @@ const OPTIONS = [
   ["steps", "--steps", "steps"], ["sampler", "--sampler", "sampler"],
   ["guidance", "--guidance", "guidance"], ["freshness", "--freshness", "freshness"],
   ["style", "--style", "style"], ["style_strength", "--style-strength", "style_strength"],
+  ["color_strength", "--color-strength", "color_strength"],
   ["negative", "--negative", "negative"], ["like", "--like", "like"],
   ["start", "--from", "start"], ["strength", "--strength", "strength"], ["mask", "--mask", "mask"],
 ];
