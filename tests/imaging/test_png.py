@@ -135,3 +135,15 @@ def test_a_path_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
         file.truncate(20 << 20)
     with pytest.raises(UserError, match="too large"):
         png.read_png(tmp_path / "large.png")
+
+
+def test_straight_colors_are_exact_for_every_color_and_alpha() -> None:
+    alpha, color = np.mgrid[:256, :256]
+    wanted = np.minimum((color * 255 + alpha // 2) // np.maximum(alpha, 1), 255)
+    pixels = np.stack([color, color[:, ::-1], color, alpha], axis=-1).astype(np.uint8)
+    straight = png.unpremultiply(pixels)
+    assert np.array_equal(straight[..., 0], wanted)
+    assert np.array_equal(straight[..., 1], wanted[:, ::-1])
+    assert np.array_equal(straight[..., 3], alpha)
+    floats = pixels.transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1)
+    assert np.array_equal(png.straight_bytes(floats), straight[None])

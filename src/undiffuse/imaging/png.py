@@ -4,6 +4,7 @@ Pixels are bytes (H, W, 3), or (H, W, 4) with straight alpha.
 """
 
 import json
+import zlib
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -43,9 +44,34 @@ def unpremultiply(pixels: Pixels) -> Pixels:
     """(..., 4) bytes premultiplied by alpha -> straight alpha; others stay unchanged."""
     if pixels.shape[-1] != 4:
         return pixels
-    color, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
-    straight = (color * 255 + alpha // 2) // np.maximum(alpha, 1)
-    return np.concatenate([straight.clip(0, 255).astype(np.uint8), pixels[..., 3:]], axis=-1)
+    floats = np.moveaxis(pixels, -1, 0).astype(np.float32)
+    floats[:3] = _straight(floats[:3], floats[3])
+    return np.ascontiguousarray(np.moveaxis(floats, 0, -1).astype(np.uint8))
+
+
+def straight_bytes(pixels: NDArray[np.float32]) -> Pixels:
+    """Pixels (B, C, H, W) in [-1, 1] or beyond, premultiplied by alpha if there are four channels
+    -> bytes (B, H, W, C) with straight alpha. Overwrites `pixels`.
+    """
+    np.clip(pixels, -1.0, 1.0, out=pixels)
+    pixels += np.float32(1)
+    pixels *= np.float32(127.5)
+    np.rint(pixels, out=pixels)
+    if pixels.shape[1] == 4:
+        for one in pixels:
+            one[:3] = _straight(one[:3], one[3])
+    return np.ascontiguousarray(pixels.astype(np.uint8).transpose(0, 2, 3, 1))
+
+
+def _straight(color: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+    """round(255 color / alpha), at most 255, of whole numbers to 255. Exact: a quotient that is not
+    whole is farther from the next whole number than float32 rounds.
+    """
+    straight = color * np.float32(255)
+    straight += np.floor(alpha * np.float32(0.5))
+    straight /= np.maximum(alpha, np.float32(1))
+    np.floor(straight, out=straight)
+    return np.minimum(straight, np.float32(255), out=straight)
 
 
 def on_white(pixels: Pixels) -> Pixels:
@@ -80,8 +106,8 @@ def encode_png(pixels: Pixels, record: dict[str, Any] | None = None) -> bytes:
     if record is not None:
         info.add_itxt(RECORD_KEY, json.dumps(record, ensure_ascii=False))
     file = BytesIO()
-    # Level 6, the default, takes twice as long for 3% less.
-    Image.fromarray(pixels).save(file, "PNG", pnginfo=info, compress_level=4)
+    # On drawings, runs alone compress better than level 4 in half the time.
+    Image.fromarray(pixels).save(file, "PNG", pnginfo=info, compress_type=zlib.Z_RLE)
     return file.getvalue()
 
 

@@ -28,10 +28,8 @@ from undiffuse.runtime.networks import Floats
 NEGATIVE_WEIGHT = 0.7
 # "flat", "fluent" and "blob" are everyday words too: they name a style only before "style".
 _UNMISTAKABLE = frozenset({"noto", "twemoji", "emojione"})
-_COLOR = re.compile(rf"\b(?:{'|'.join(sorted(COLORS))})\b", re.I)
-# Behind a color that is said of a noun: a word, but not the "and" of "an orange and a pear".
-NO_NOUN = NO_THING | {"style"}
-_NOUN = re.compile(rf" +(?!(?:{'|'.join(sorted(NO_NOUN))})\b)(?=[^\W\d_])", re.I)
+NO_NOUN = NO_THING | {"style"}  # no noun begins with these: "an orange and a pear"
+_WORD, _NEXT_WORD = re.compile(r"\w+"), re.compile(r" +(\w+)")
 
 EncodeTerm = Callable[[Term], Floats]  # a term to its unit vector (512,)
 
@@ -182,9 +180,11 @@ def _exact_term(term: Term) -> str:
 
 def without_color(text: str) -> str:
     """The text without its color, if it says one color of a noun: "a car" of "a green car"."""
-    colors = list(_COLOR.finditer(text))
-    noun = _NOUN.match(text, colors[0].end()) if len(colors) == 1 else None
-    return text[: colors[0].start()] + text[noun.end() :] if noun else text
+    colors = [word for word in _WORD.finditer(text) if word[0].lower() in COLORS]
+    noun = _NEXT_WORD.match(text, colors[0].end()) if len(colors) == 1 else None
+    if noun is None or noun[1].lower() in NO_NOUN or not noun[1][0].isalpha():
+        return text
+    return text[: colors[0].start()] + text[noun.start(1) :]
 
 
 def _with_style(term: Term, style: str) -> Term:

@@ -18,7 +18,7 @@ from undiffuse.config import DrawConfig
 from undiffuse.diffusion.arrays import Array, Denoiser, check_int, check_range
 from undiffuse.errors import UserError
 from undiffuse.explore.space import Space
-from undiffuse.imaging.png import Pixels, unpremultiply
+from undiffuse.imaging.png import Pixels
 from undiffuse.layout.parse import SceneGrammar
 from undiffuse.pipeline.denoisers import Denoisers
 from undiffuse.pipeline.init_image import read_init_image
@@ -80,12 +80,7 @@ class TextToImage:
 
     def decode(self, x: Array) -> Pixels:
         """Latents (B, C, S, S) as bytes (B, H, W, 3), or (B, H, W, 4) with straight alpha."""
-        pixels = self.codec.decode(x)
-        np.clip(pixels, -1.0, 1.0, out=pixels)
-        pixels += np.float32(1)
-        pixels *= np.float32(127.5)
-        bytes_ = np.rint(pixels, out=pixels).astype(np.uint8)
-        return unpremultiply(np.ascontiguousarray(bytes_.transpose(0, 2, 3, 1)))
+        return self.codec.decode_bytes(x)
 
     def _plan(
         self, prompt: str | Sequence[str], n: int, seed: int, options: DrawOptions

@@ -27,6 +27,7 @@ from undiffuse.config import (
 from undiffuse.diffusion import SCHEDULES, TARGETS, as_denoiser, lookup
 from undiffuse.diffusion.arrays import Array, Times, check_array, check_cond
 from undiffuse.errors import UserError
+from undiffuse.imaging.png import straight_bytes
 from undiffuse.imaging.read import read_image
 from undiffuse.runtime.session import Session, weight_file
 from undiffuse.runtime.weights import Weights, read_weights
@@ -152,6 +153,11 @@ class CodecRuntime:
         """Pixels (B, 3, 64, 64), approximately in [-1, 1], of latents (B, C, S, S)."""
         _check_shape("latents", latents, self.config)
         return self._decode(latents=latents)
+
+    def decode_bytes(self, latents: Floats) -> NDArray[np.uint8]:
+        """The same as bytes (B, H, W, 3), or (B, H, W, 4) with straight alpha."""
+        _check_shape("latents", latents, self.config)
+        return self._decode.run(straight_bytes, latents=latents)
 
 
 class DenoiserRuntime:

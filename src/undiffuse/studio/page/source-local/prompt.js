@@ -51,20 +51,25 @@ export class Prompt {
   }
 }
 
+const ONE_WORD = new RegExp(`[${WORD}]+`, "gu");
+const NEXT_WORD = new RegExp(`^ +([${WORD}]+)`, "u");
+
 // The words of colors, and those that no noun begins with.
 export class ColorWords {
   constructor({ colors, no_nouns: noNouns }) {
-    this.color = new RegExp(`(?<![${WORD}])(?:${colors.join("|")})(?![${WORD}])`, "giu");
-    this.noun = new RegExp(`^ +(?!(?:${noNouns.join("|")})(?![${WORD}]))(?=\\p{L})`, "iu");
+    this.colors = new Set(colors);
+    this.noNouns = new Set(noNouns);
   }
 
   // The text without its color, if it says one color of a noun: "a car" of "a green car".
   without(text) {
-    const [found, ...further] = text.matchAll(this.color);
+    const words = [...text.matchAll(ONE_WORD)];
+    const [found, ...further] = words.filter(([word]) => this.colors.has(word.toLowerCase()));
     if (!found || further.length) return text;
     const behind = text.slice(found.index + found[0].length);
-    const noun = this.noun.exec(behind);
-    return noun ? text.slice(0, found.index) + behind.slice(noun[0].length) : text;
+    const noun = NEXT_WORD.exec(behind)?.[1];
+    if (!noun || this.noNouns.has(noun.toLowerCase()) || !/^\p{L}/u.test(noun)) return text;
+    return text.slice(0, found.index) + behind.trimStart();
   }
 }
 
