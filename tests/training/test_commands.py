@@ -218,6 +218,11 @@ def test_a_model_is_distilled_and_draws_in_few_steps(trained: Path, tmp_path: Pa
     assert weights.meta["teacher"] == read_weights(model / path.name, "denoiser").hash
     with pytest.raises(UserError, match="draws in few steps already"):
         run(*common, *short, "--model", student)
+    again = ("few-steps", "--data", FOLDER, "-o", tmp_path / "again", *short, "--model", model)
+    result = run(*again, "--few", "2", "--learning-rate", "1e-9", "--start-weights", path)
+    assert result.exit_code == 0, result.output
+    continued = read_weights(tmp_path / "again" / path.name, "denoiser")
+    assert max(np.abs(continued.tensors[k] - v).max() for k, v in weights.tensors.items()) < 1e-4
     write_weights(path, weights.tensors, {**weights.meta, "few_steps": "four"})
     with pytest.raises(UserError, match="few_steps='four'"):
         load(student)

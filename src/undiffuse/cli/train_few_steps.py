@@ -34,6 +34,11 @@ from undiffuse.errors import UserError
     "--trajectories", type=click.IntRange(512, 10**7), default=24576, show_default=True,
     help="Samples of the model to learn from; 256 of them are held out.",
 )  # fmt: skip
+@click.option(
+    "--start-weights", type=PATH,
+    help="Denoiser to start from when OUT has no checkpoint, such as one distilled before. "
+    "Default: that of MODEL.",
+)  # fmt: skip
 @click.option("--judge", "judge_path", type=PATH, help="CLIP weights that judge samples.")
 @steps_option(6000)
 @batch_option(256)
@@ -51,6 +56,7 @@ def command(
     model: Path,
     few: int,
     trajectories: int,
+    start_weights: Path | None,
     judge_path: Path | None,
     steps: int,
     batch: int,
@@ -89,7 +95,9 @@ def command(
         follower(), compiled,
     )  # fmt: skip
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
-    stage = few_steps_stage(pictures, frozen, sampled, teacher, options, learning_rate, judge)
+    stage = few_steps_stage(
+        pictures, frozen, sampled, teacher, options, learning_rate, judge, start_weights
+    )
     run_stage(stage, tensorboard)
     if is_main():
         complete_model(model, out)

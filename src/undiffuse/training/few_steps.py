@@ -27,7 +27,13 @@ from undiffuse.training.distributed import part
 from undiffuse.training.embedder import Embedder, TextEmbedder, copy_pretrained
 from undiffuse.training.latent_cache import FrozenModels
 from undiffuse.training.loop import Run
-from undiffuse.training.model_io import LONG_EMA, ema_model, export_weights, load_module
+from undiffuse.training.model_io import (
+    LONG_EMA,
+    ema_model,
+    export_weights,
+    load_module,
+    load_start_weights,
+)
 from undiffuse.training.onnx_export import export_onnx
 from undiffuse.training.stages import Stage, StageOptions
 from undiffuse.training.throughput import forward_flops
@@ -97,9 +103,14 @@ class FewStepRecipe:
 def few_steps_stage(
     pictures: PictureSet, frozen: FrozenModels, trajectories: Trajectories, teacher: Path,
     options: StageOptions, learning_rate: float, judge: TextEmbedder | None = None,
+    start_weights: Path | None = None,
 ) -> Stage:  # fmt: skip
-    """The student, which starts from the weight file `teacher`."""
+    """The student, which starts from the weight file `teacher`, or from another denoiser of the
+    same configuration. UserError if `start_weights` do not fit.
+    """
     network, weights = load_module(teacher, "denoiser")
+    if start_weights:
+        load_start_weights(start_weights, "denoiser", network, frozen.hashes)
     network.requires_grad_(True).train()
     options.prepare(network.config.seed, network)
     recipe = FewStepRecipe(
