@@ -85,8 +85,8 @@ class TextToImage:
     def _plan(
         self, prompt: str | Sequence[str], n: int, seed: int, options: DrawOptions
     ) -> DrawPlan:
-        fast = wants_fast(options, self.denoisers.has_fast, self.folder)
         network = self.network(options)
+        fast = self.denoisers.has_fast and network.few_steps > 0
         defaults = self.defaults.in_few_steps(network.few_steps) if fast else self.defaults
         config = resolve_config(defaults, options, network.styles)
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
