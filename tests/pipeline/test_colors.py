@@ -1,5 +1,6 @@
 """What the last steps get more of: the color that a prompt says of a noun."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +70,38 @@ def test_the_last_steps_get_more_of_a_color(model: TextToImage) -> None:
     assert same(usual, literal)
     for prompt in ("a cat", "cat + blue hat", "a red and white cat"):
         plain = draw(model, prompt)
-        assert "color_strength" not in plain.record
+        assert plain.record["color_strength"] == 0.0
         assert same(plain, draw(model, prompt, color_strength=5.0)), "no color to make stronger"
     beside = model.generate(["a cat", "a blue cat"], steps=3)
     assert same(beside[0], draw(model, "a cat"))
     assert same(beside[1], usual)
 
 
+def test_the_color_of_a_negative_prompt_stays(model: TextToImage) -> None:
+    encode = Space(model.clip).encode_term
+    negative = parse_prompt("a blue car", "")
+    assert parse_prompt("a cat", "").subtract(negative).colorless == (
+        parse_prompt("a cat", "").subtract(negative).terms
+    )
+    red, cat = (parse_prompt(text, "").subtract(negative) for text in ("a red cat", "a cat"))
+    one, other = red.embed(encode), cat.embed(encode)
+    found = red.embed(encode, color_strength=1.0)
+    wanted = one + (one - other)
+    np.testing.assert_allclose(found, wanted / np.linalg.norm(wanted), atol=1e-6)
+
+
 def test_a_record_keeps_the_strength(model: TextToImage) -> None:
-    for strength in (None, 0.0, 2.0):
-        drawn = draw(model, "a blue cat", color_strength=strength)
-        config, options = parse_record(drawn.record, Path("x.png"))
-        again = TextToImage(model.clip, model.denoisers, model.codec, model.folder, config)
-        assert same(again.generate(**options)[0], drawn)
+    for options in ({}, {"color_strength": 0.0}, {"color_strength": 2}, {"negative": "a red hat"}):
+        drawn = draw(model, "a blue cat", **options)
+        assert same(replayed(model, drawn), drawn)
+    older = draw(model, "a blue cat", literal=True)
+    del older.record["color_strength"]
+    assert same(replayed(model, older), older)
+
+
+def replayed(model: TextToImage, drawn: Picture) -> Picture:
+    config, options = parse_record(drawn.record, Path("x.png"))
+    return replace(model, defaults=config).generate(**options)[0]
 
 
 def test_a_strength_out_of_range_is_refused(model: TextToImage) -> None:

@@ -1,6 +1,7 @@
 """The fast denoiser of a model: when it draws, and what is drawn again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.conftest import Run, write_fast
 from undiffuse import TextToImage, UserError, load
 from undiffuse.pipeline.options import NEEDS_FULL
+from undiffuse.pipeline.record import parse_record
 from undiffuse.runtime.session import FAST, weight_file
 from undiffuse.runtime.weights import read_weights
 
@@ -65,6 +67,21 @@ def test_other_options_leave_the_fast_denoiser(model: TextToImage) -> None:
     for options in ({"style": "noto"}, {"style_strength": 2.0}, {"literal": True}):
         assert model.generate("a cat", **options)[0].record["fast"], options  # type: ignore[arg-type]
     assert model.generate(["a cat - a dog", ""])[1].record["fast"]
+
+
+def test_a_record_keeps_the_level_below_which_style_and_color_are_stronger(
+    model: TextToImage,
+) -> None:
+    drawn = []
+    for below in (0.0, 0.5, 1.0):
+        config = replace(model.defaults, style_below=0.6, fast_style_below=below)
+        one = replace(model, defaults=config).generate("a blue cat", style="noto")[0]
+        assert one.record["style_below"] == below
+        found, options = parse_record(one.record, Path("x.png"))
+        again = replace(model, defaults=found).generate(**options)[0]
+        assert np.array_equal(again.pixels, one.pixels)
+        drawn.append(one.pixels)
+    assert not np.array_equal(drawn[0], drawn[2])
 
 
 def test_a_model_without_one_refuses(model_folder: Path) -> None:

@@ -221,6 +221,8 @@ RUNS: list[dict[str, Any]] = [
     {"prompt": "a cat from the old days and a dog made of wood", "negative": "red"},
     {"prompt": "an owl that sleeps", "compose": False},
     {"prompt": '"a cat and a dog"'}, {"prompt": "a red apple in the snow", "count": 2},
+    {"prompt": "a blue banana", "color_strength": 0, "negative": "a blue car"},
+    {"prompt": "cat", "color_strength": 2}, {"prompt": "a red cat", "negative": "red hat"},
 ]  # fmt: skip
 
 
@@ -241,6 +243,7 @@ def test_drawings_notes_and_records_are_those_of_python(shipped: TextToImage) ->
             assert {name: theirs.get(name) for name in shared} == {k: mine[k] for k in shared}
             assert theirs.keys() == mine.keys()
             assert again.get("compose") == settings_of_record(mine).compose
+            assert again["color_strength"] == settings_of_record(mine).color_strength
         assert plan["rows"] == sum(len(one.indices) for one in wanted.canvases)
         noise = wanted.noise(0).reshape(plan["rows"], -1)[:, 0]
         np.testing.assert_allclose(plan["noise"], noise, atol=1e-6)

@@ -108,6 +108,7 @@ def check_config(config: DrawConfig, styles: tuple[str, ...] = STYLES) -> DrawCo
     check_range("style_strength", config.style_strength, 0.0, 10.0)
     check_range("color_strength", config.color_strength, 0.0, 10.0)
     check_range("style_below", config.style_below, 0.0, 1.0)
+    check_range("fast_style_below", config.fast_style_below, 0.0, 1.0)
     check_range("band_high", config.band_high, 0.0, 1.0)
     check_range("band_low", config.band_low, 0.0, config.band_high)
     check_range("shift", config.shift, 0.01, 100.0)

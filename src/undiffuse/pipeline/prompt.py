@@ -45,6 +45,7 @@ class Prompt:
     style_requested  whether the user asked for a style, in the prompt or as an option.
     notes            what the user should know.
     sentence         the text whose tokens the denoiser reads; "" for a sum and for images.
+    subtracted       how many of the terms, the last ones, are those of a negative prompt.
     read             the text as the lexicon reads it; the same as `prompt` without a lexicon.
     """
 
@@ -56,6 +57,7 @@ class Prompt:
     notes: tuple[str, ...] = ()
     read: str = ""
     sentence: str = ""
+    subtracted: int = 0
 
     @property
     def text(self) -> str:
@@ -67,13 +69,13 @@ class Prompt:
     @property
     def colorless(self) -> tuple[Term, ...]:
         """The terms without the color that a phrase says of a noun; those of a sum stay as they
-        are, as do phrases with several colors.
+        are, as do phrases with several colors and the terms of a negative prompt.
         """
         if not self.sentence:
             return self.terms
-        texts = (without_color(term.text) for term in self.terms)
-        pairs = zip(self.terms, texts, strict=True)
-        return tuple(term if term.is_picture else replace(term, text=t) for term, t in pairs)
+        own = len(self.terms) - self.subtracted
+        changed = (replace(one, text=without_color(one.text)) for one in self.terms[:own])
+        return (*changed, *self.terms[own:])
 
     def subtract(self, negative: "Prompt") -> "Prompt":
         """This prompt minus `NEGATIVE_WEIGHT` times another. A prompt without terms stays so."""
@@ -84,7 +86,8 @@ class Prompt:
             return tuple(replace(term, weight=-NEGATIVE_WEIGHT * term.weight) for term in terms)
 
         terms = self.terms + negated(negative.terms)
-        return replace(self, terms=terms, unstyled=self.unstyled + negated(negative.unstyled))
+        unstyled = self.unstyled + negated(negative.unstyled)
+        return replace(self, terms=terms, unstyled=unstyled, subtracted=len(negative.terms))
 
     def embed(
         self, encode: EncodeTerm, style_strength: float = 0.0, color_strength: float = 0.0,

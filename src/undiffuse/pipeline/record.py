@@ -16,14 +16,15 @@ from undiffuse.pipeline.prompt import Prompt, expression_of
 SETTINGS: dict[str, type] = {
     "prompt": str, "style": str, "sampler": str, "steps": int, "seed": int, "index": int,
     "guidance": float, "shift": float, "band": list, "style_strength": float, "style_below": float,
+    "color_strength": float,
 }  # fmt: skip
 OPTIONS: dict[str, type] = {
     "negative": str, "strength": float, "gradient": float, "freshness": float, "start": str,
-    "mask": str, "like": list, "color_strength": float, "compose": bool, "fast": bool,
-    "candidates": int,
+    "mask": str, "like": list, "compose": bool, "fast": bool, "candidates": int,
 }  # fmt: skip
 # Key -> the argument that it replaces when the picture is drawn again: the text as it was read.
 READ = {"read": "prompt", "negative_read": "negative"}
+OLDER = {"color_strength": 0.0}  # settings that older records do not have
 
 
 def settings_record(prompt: Prompt, config: DrawConfig, seed: int, index: int) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def settings_record(prompt: Prompt, config: DrawConfig, seed: int, index: int) -
     return {
         "prompt": prompt.prompt, **read, "style": prompt.style, "text": prompt.text,
         "style_strength": float(config.style_strength), "style_below": float(config.style_below),
+        "color_strength": float(config.color_strength),
         "seed": int(seed), "index": int(index), "sampler": config.sampler,
         "steps": int(config.steps), "guidance": float(config.guidance),
         "band": [float(config.band_low), float(config.band_high)], "shift": float(config.shift),
@@ -79,6 +81,7 @@ def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[s
     """
     if isinstance(record.get("grid"), list):
         raise UserError(f"{path} is a grid of pictures: replay one of them")
+    record = OLDER | record
     options = {name: record[name] for name in OPTIONS if name in record}
     kinds = SETTINGS | {name: OPTIONS[name] for name in options}
     for name, kind in (kinds | {name: str for name in READ if name in record}).items():
@@ -101,7 +104,8 @@ def parse_record(record: dict[str, Any], path: Path) -> tuple[DrawConfig, dict[s
     options |= {argument: record[key] for key, argument in READ.items() if key in record}
     options.setdefault("fast", False)
     options["literal"] = True  # also not composed, unless the record says so
-    return config, options | {"style_strength": record["style_strength"]}
+    strengths = ("style_strength", "color_strength")
+    return config, options | {name: record[name] for name in strengths}
 
 
 def record_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -85,8 +85,8 @@ class TextToImage:
     def _plan(
         self, prompt: str | Sequence[str], n: int, seed: int, options: DrawOptions
     ) -> DrawPlan:
-        network = self.network(options)
-        fast = self.denoisers.has_fast and network.few_steps > 0
+        fast = wants_fast(options, self.denoisers.has_fast, self.folder)
+        network = self.denoisers.default if fast else self.denoisers.full
         defaults = self.defaults.in_few_steps(network.few_steps) if fast else self.defaults
         config = resolve_config(defaults, options, network.styles)
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -141,12 +141,11 @@ class TextToImage:
     ) -> dict[str, Any]:
         prompt = canvas.prompt.subtract(negative)
         own = strengths[canvas.rows]
-        config = replace(config, style_strength=own[0].style)
         colored = max(one.color for one in own)
+        config = replace(config, style_strength=own[0].style, color_strength=colored)
         return (
             settings_record(prompt, config, canvas.seed, canvas.index)
             | ({} if canvas.is_whole else {"compose": True})
-            | ({"color_strength": colored} if colored else {})
             | negative_record(prompt, negative)
         )
 

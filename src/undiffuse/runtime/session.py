@@ -21,7 +21,7 @@ from undiffuse.runtime.weights import Weights
 FAST = "denoiser-fast"  # the weight file of a denoiser for few steps
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights"
 PRETRAINED = "clip"  # folder of a model that holds the pretrained CLIP it was trained with
-MAX_ROWS = 32  # of one run: more rows need more memory and are no faster
+MAX_ROWS = 32  # at once: more rows need more memory and are no faster
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Session:
         path, part = graph_file(folder, name), GRAPHS[name].part
         if not path.is_file():
             raise UserError(f"{path} is missing: export it with `undiffuse train export-onnx`")
-        self._threads, self._rows = check_int("threads", threads, 1, 257), 1 if by_row else MAX_ROWS
+        self._threads = check_int("threads", threads, 1, 257)
+        self._rows = 1 if by_row else max(1, MAX_ROWS // threads)
         self._tensors = {k: v for k, v in weights.tensors.items() if k.startswith(part)}
         try:
             self._session = _open(path, self._tensors, by_row)

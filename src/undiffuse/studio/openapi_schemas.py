@@ -71,7 +71,8 @@ def images_schemas(model: Json) -> Json:
         "user": {"type": "string", "description": "Names who takes turns with others"},
         "seed": {"type": "integer", "minimum": 0, "description": "Random if it is missing"},
         **{name: {"$ref": f"#/components/schemas/Settings/properties/{name}"}
-           for name in ("negative", "steps", "sampler", "guidance", "freshness")},
+           for name in ("negative", "steps", "sampler", "guidance", "freshness", "style_strength",
+                        "color_strength")},
     }  # fmt: skip
     image = {"type": "object", "properties": {
         "b64_json": {"type": "string"}, "url": {"type": "string", "format": "uri"}}}  # fmt: skip

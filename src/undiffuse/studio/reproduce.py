@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from undiffuse.pipeline.options import NEEDS_FULL
+from undiffuse.pipeline.record import OLDER
 from undiffuse.studio.settings import settings_of_record
 
 # Key of a record -> option of `undiffuse draw`, argument of `TextToImage.generate`.
@@ -34,6 +35,7 @@ def describe(record: dict[str, Any], scale: int, model: Path | None) -> dict[str
 def command_line(record: dict[str, Any], scale: int, model: Path | None) -> str:
     """`undiffuse draw ...`. Uploads are named as in the studio's folder: call it there."""
     words = ["undiffuse", "draw"]
+    record = OLDER | record
     for key, (option, _) in _given(record):
         values = record[key] if isinstance(record[key], list) else [record[key]]
         for value in values:
@@ -53,6 +55,7 @@ def _option(name: str, value: str) -> list[str]:
 
 def python_code(record: dict[str, Any], scale: int, model: Path | None) -> str:
     """Lines of Python that write the picture to picture.png."""
+    record = OLDER | record
     arguments = [repr(record["prompt"])]
     arguments += [f"{name}={record[key]!r}" for key, (_, name) in _given(record)]
     arguments += ["compose=False"] if record.get("compose") is False else []

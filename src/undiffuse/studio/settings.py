@@ -22,6 +22,7 @@ from undiffuse.pipeline.options import (
     wants_fast,
 )
 from undiffuse.pipeline.prompt import parse_prompt
+from undiffuse.pipeline.record import OLDER
 
 MAX_COUNT = 4
 MAX_LIKE = 8
@@ -188,6 +189,7 @@ def _shown(value: Any) -> str:
 
 def settings_of_record(record: dict[str, Any]) -> Settings:
     """The settings that draw the picture of a record again."""
+    record = OLDER | record
     names = {field.name for field in fields(Settings)} - {"count", "size", "keep", "like"}
     names -= set(NEEDS_FULL) if record.get("fast") else set()
     given = {name: record[name] for name in names if name in record}

@@ -26,15 +26,18 @@ export class Prompt {
     if (!this.terms.length) return this;
     const negated = (terms) =>
       terms.map((term) => ({ ...term, weight: -share * term.weight }));
-    return new Prompt({ ...this, terms: [...this.terms, ...negated(negative.terms)],
+    return new Prompt({ ...this, subtracted: negative.terms.length,
+      terms: [...this.terms, ...negated(negative.terms)],
       unstyled: [...this.unstyled, ...negated(negative.unstyled)] });
   }
 
-  // The terms without the color that a phrase says of a noun; `colors`: a ColorWords.
+  // The terms without the color that a phrase says of a noun, but for those of a negative prompt;
+  // `colors`: a ColorWords.
   colorless(colors) {
     if (!this.sentence) return this.terms;
-    return this.terms.map((term) =>
-      (term.isPicture ? term : { ...term, text: colors.without(term.text) }));
+    const own = this.terms.length - (this.subtracted ?? 0);
+    return this.terms.map((term, k) =>
+      (k < own ? { ...term, text: colors.without(term.text) } : term));
   }
 
   // The unit vector of the sum v; with strengths s and c that of v + s (v - u) + c (v - w), where

@@ -9,6 +9,7 @@ export function describePicture(prompt, negative, settings, index, site) {
   const record = {
     prompt: prompt.prompt, style: prompt.style, text: prompt.text,
     style_strength: settings.style_strength, style_below: settings.style_below,
+    color_strength: settings.color_strength,
     seed: settings.seed, index, sampler: settings.sampler, steps: settings.steps,
     guidance: settings.guidance, band: settings.band, shift: settings.shift, ...site.record,
     ...(settings.fast ? site.fast.record : {}),
@@ -23,7 +24,6 @@ export function describePicture(prompt, negative, settings, index, site) {
   if (settings.init) Object.assign(record, { start: settings.init, strength: settings.strength });
   if (settings.mask) record.mask = settings.mask;
   if (settings.compose !== null) record.compose = settings.compose;
-  if (settings.color_strength) record.color_strength = settings.color_strength;
   return record;
 }
 
@@ -37,8 +37,11 @@ export function recordJson(record, floats) {
   return `{${entries.join(",")}}`;
 }
 
+const OLDER = { color_strength: 0 }; // of records without it
+
 // The settings that draw the picture of a record again.
-export function settingsOf(record) {
+export function settingsOf(found) {
+  const record = { ...OLDER, ...found };
   const names = ["prompt", "negative", "style", "style_strength", "color_strength", "seed", "index",
     "like", "strength", "mask", "compose", "fast", ...(record.fast ? [] : SAMPLING)];
   const given = names.filter((name) => name in record).map((name) => [name, record[name]]);
@@ -64,7 +67,8 @@ const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word
   : `'${word.replaceAll("'", `'"'"'`)}'`);
 const option = (name, value) => (value.startsWith("-") ? [`${name}=${value}`] : [name, value]);
 
-export function commandLine(record, scale) {
+export function commandLine(found, scale) {
+  const record = { ...OLDER, ...found };
   const words = given(record).flatMap(([key, name]) =>
     [record[key]].flat().flatMap((value) => option(name, String(value))));
   if (record.compose === false) words.push("--no-compose");
@@ -74,7 +78,8 @@ export function commandLine(record, scale) {
   return ["undiffuse", "draw", ...words, "--scale", String(scale), ...last].map(quoted).join(" ");
 }
 
-export function pythonCode(record, scale) {
+export function pythonCode(found, scale) {
+  const record = { ...OLDER, ...found };
   const lines = [JSON.stringify(record.prompt), ...given(record).map(([key, , name]) =>
     `${name}=${JSON.stringify(record[key])}`),
   ...(record.compose === false ? ["compose=False"] : []),
