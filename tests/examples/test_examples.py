@@ -36,7 +36,8 @@ def test_every_example_has_fewer_than_40_lines() -> None:
 def test_the_blend_by_hand_draws_what_the_blend_sampler_draws(tmp_path: Path) -> None:
     example("blend_by_hand")["main"]("a red apple", tmp_path / "apple.png")
     by_hand = np.asarray(Image.open(tmp_path / "apple.png"))
-    options = {"sampler": "blend", "style": "twemoji", "style_strength": 0.0}
+    options = {"sampler": "blend", "style": "twemoji", "style_strength": 0.0,
+               "color_strength": 0.0}  # fmt: skip
     drawn = undiffuse.load().generate("a red apple", **options)[0].pixels
     # On white, because where nearly nothing is opaque, the color is a quotient of rounded numbers.
     by_hand, drawn = (on_white(pixels).astype(np.int16) for pixels in (by_hand, drawn))
