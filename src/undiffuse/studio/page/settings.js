@@ -3,8 +3,8 @@
 // null stands for the model's default.
 export const INITIAL = Object.freeze({
   prompt: "", negative: "", style: null, style_strength: null, color_strength: null,
-  seed: 0, index: 0, count: 1, steps: null, sampler: null, guidance: null, freshness: null, like: [], init: null,
-  strength: null, mask: null, compose: null, fast: null, candidates: null,
+  seed: 0, index: 0, count: 1, steps: null, sampler: null, guidance: null, freshness: null,
+  like: [], init: null, strength: null, mask: null, compose: null, fast: null, candidates: null,
 });
 
 const TEXTS = ["prompt", "negative", "style", "sampler", "init", "mask"];
