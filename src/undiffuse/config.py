@@ -157,10 +157,8 @@ STAGE_PRESETS: dict[str, dict[str, Any]] = {
     "judge": {
         "clip": ClipConfig(
             tower="conv",
-            image_width=384,
-            image_depth=6,
-            text_width=320,
-            text_depth=4,
+            image_depth=15,
+            text_depth=6,
             seed=1,
         )
     },

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.training.test_mixture import pictures
+from undiffuse.data.composites import pluralize
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.scene_layers import COLORS
 from undiffuse.data.scene_set import add_scenes, of_styles
@@ -90,6 +91,10 @@ def test_only_composites_of_some_kinds_and_styles_are_made(tmp_path: Path) -> No
     kinds = [record.get("composite") for record in made.records[len(own.records) :]]
     assert len(kinds) == 12
     assert set(kinds) <= {"ground", "two"}
+    every = add_scenes(own, tmp_path / "every", 40, 0, "discs", kinds=["two"],
+                       held_out=lambda *pair: False)  # fmt: skip
+    words = [record["concept"] for record in every.records[len(own.records) :]]
+    assert set(words) == {f"two {pluralize(record['name'])}" for record in own.records}
     for bad, message in ((["scene"], "'scene' are unknown"), (["wearing"], "nothing for")):
         with pytest.raises(UserError, match=message):
             add_scenes(own, tmp_path / "bad", 12, 0, "discs", kinds=bad)

@@ -59,6 +59,24 @@ def test_a_batch_has_its_shares() -> None:
     assert 0.06 < composed / 256 <= 0.12
 
 
+def test_composites_that_a_set_holds_have_their_share() -> None:
+    own = pictures()
+    record = {**own.records[0], "name": "red dog", "captions": ["red dog"], "concept": "red dog",
+              "composite": "recoloured", "keywords": []}  # fmt: skip
+    records = [*own.records, *[record] * 50]
+    drawn = [*own.pictures, *[own.pictures[0]] * 50]
+    keys = [*own.keys, *(f"composite-{k}" for k in range(50))]
+    every = PictureSet(np.stack(drawn), records, keys)
+
+    def count(**options: float) -> int:
+        batch = Mixture(every, 64, **options).draw(0, rng())
+        assert len(batch.pictures) == 64
+        return sum(caption.text.lower().count("red dog") for caption in batch.captions)
+
+    assert count() == 0
+    assert 8 <= count(composite_share=0.25) <= 16  # some captions are misspelt
+
+
 def test_every_caption_describes_its_own_picture() -> None:
     for step in range(6):
         drawn = Mixture(pictures(), 128).draw(step, rng(step))

@@ -25,15 +25,22 @@ from undiffuse.errors import UserError
     help="Make only composites of emoji of this kind: recoloured, wearing, beside, two, ground. "
     "Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--held-out-pairs", is_flag=True,
+    help="Also make the pairs of words that evaluation asks for, such as a color and a noun: for "
+    "the judge, not for a model.",
+)  # fmt: skip
 def scenes(
-    data: Path, out: Path, count: int, seed: int, styles: tuple[str, ...], kinds: tuple[str, ...]
-) -> None:
+    data: Path, out: Path, count: int, seed: int, styles: tuple[str, ...], kinds: tuple[str, ...],
+    held_out_pairs: bool,
+) -> None:  # fmt: skip
     """Add scenes to a data set: several things, colors, places, sizes and surroundings.
 
     DATA is a folder that `undiffuse data prepare --alpha` wrote. `undiffuse train denoiser --data
     OUT` reads the result.
     """
     from undiffuse.cli.progress_bar import Display, Follower
+    from undiffuse.data.composites import is_held_out_pair
     from undiffuse.data.prepared import is_prepared, open_prepared
     from undiffuse.data.scene_set import add_scenes, of_styles
 
@@ -43,7 +50,8 @@ def scenes(
     pictures = open_prepared(data)
     if styles:
         pictures = of_styles(pictures, styles)
-    made = add_scenes(pictures, out, count, seed, str(data), Follower(display), kinds)
+    held_out = (lambda *pair: False) if held_out_pairs else is_held_out_pair
+    made = add_scenes(pictures, out, count, seed, str(data), Follower(display), kinds, held_out)
     display.clear()
     click.echo(f"{len(made.records)} pictures", err=True)
     click.echo(out)

@@ -79,6 +79,10 @@ command.add_command(average)
 @COMPILED
 @TENSORBOARD
 @START
+@click.option(
+    "--grow", is_flag=True,
+    help="Add blocks to the network of --start-weights, up to those of --preset.",
+)  # fmt: skip
 def clip(
     data: Path,
     out: Path,
@@ -93,6 +97,7 @@ def clip(
     compiled: bool,
     tensorboard: bool,
     start_weights: Path | None,
+    grow: bool,
 ) -> None:
     """Train CLIP's two encoders; writes OUT/clip.safetensors.
 
@@ -117,6 +122,8 @@ def clip(
 
     if text_steps and not words:
         raise UserError("--text-steps needs --words: the file from `undiffuse data words`")
+    if grow and not start_weights:
+        raise UserError("--grow needs --start-weights: the network to add blocks to")
     if text_steps and start_weights:
         raise UserError("--text-steps and --start-weights exclude each other: give one of them")
     chosen = start(device)
@@ -128,7 +135,9 @@ def clip(
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     config, encoder = STAGE_PRESETS[preset]["clip"], None
     if start_weights:
+        depths = {"image_depth": config.image_depth, "text_depth": config.text_depth}
         config = from_dict(ClipConfig, read_weights(start_weights, "clip").meta["config"])
+        config = replace(config, **depths) if grow else config
     if table and texts and text_steps:
         alone = replace(options, out=out / TEXT, steps=text_steps, batch=TEXT_ONLY_BATCH)
         first = text_stage(train_rows(everything), table, texts, config, alone)

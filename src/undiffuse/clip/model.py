@@ -121,6 +121,16 @@ class Clip(nn.Module):
         self.text = TextEncoder(config)
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
+    @torch.no_grad()
+    def skip_new_blocks(self, image_depth: int, text_depth: int) -> None:
+        """Make the blocks after the first so many the identity, until they are trained."""
+        for convolutions in self.image.convolutions[image_depth:]:
+            for parameter in convolutions.conv2.parameters():
+                parameter.zero_()
+        for block in (*self.image.blocks[image_depth:], *self.text.blocks[text_depth:]):
+            for layer in (block.attention.out, block.mlp.down):
+                layer.weight.zero_()
+
     @property
     def logit_scale(self) -> Tensor:
         """The inverse temperature of the contrastive loss."""

@@ -45,7 +45,8 @@ RECOLORABLE_GROUPS = (
 )  # fmt: skip
 COMPOSITES = ("recoloured", "wearing", "beside", "two", "ground")
 Composite = tuple[np.ndarray, dict]  # RGBA picture, changes of the record
-Maker = Callable[[Sample, dict[str, Sample], Generator], Composite | None]
+HeldOut = Callable[..., bool]  # whether a pair of words must not be made
+Maker = Callable[[Sample, dict[str, Sample], Generator, HeldOut], Composite | None]
 
 
 def is_held_out_pair(*pair: str) -> bool:
@@ -93,9 +94,10 @@ def main_color(record: dict) -> str:
 
 def make_composites(
     samples: Sequence[Sample], count: int, seed: int = 0, kinds: Collection[str] = (),
+    held_out: HeldOut = is_held_out_pair,
 ) -> Iterator[Sample]:  # fmt: skip
     """`count` composites of the training samples. Number k depends only on the other arguments and
-    k. `kinds`: of `COMPOSITES`; all if none is given.
+    k. `kinds`: of `COMPOSITES`; all if none is given. `held_out`: which pairs are not made.
     """
     pool = [
         sample for sample in samples
@@ -133,31 +135,35 @@ def make_composites(
             _, maker, sources = makers[int(np.searchsorted(shares, rng.random() * shares[-1]))]
             if sources:  # a small set can have none
                 source = sources[int(rng.integers(len(sources)))]
-                made = maker(source, by_style[source.record["family"]], rng)
+                made = maker(source, by_style[source.record["family"]], rng, held_out)
         picture, changes = made
         record = {**source.record, "made_of": [source.key], **changes}
         yield Sample(f"composite_{index:06d}", picture, record)
 
 
-def _recolor(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+def _recolor(
+    sample: Sample, style: dict[str, Sample], rng: Generator, held_out: HeldOut
+) -> Composite | None:
     record = sample.record
     source = main_color(record)
     color = str(rng.choice([name for name in colors.NAMES if name != source]))
     noun = remove_colors(record["name"])
-    if is_held_out_pair(color, noun):
+    if held_out(color, noun):
         return None
     keywords = [word for word in record["keywords"] if word not in colors.NAMES]
     changes = _changes("recoloured", f"{color} {noun}", [*keywords, noun], color)
     return colors.recolor(sample.picture, source, color), changes
 
 
-def _add_accessory(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+def _add_accessory(
+    sample: Sample, style: dict[str, Sample], rng: Generator, held_out: HeldOut
+) -> Composite | None:
     codes = [code for code in ACCESSORIES if code in style]
     if not codes:
         return None
     code = str(rng.choice(codes))
     word, width, bottom = ACCESSORIES[code]
-    if is_held_out_pair(word, sample.record["name"]):
+    if held_out(word, sample.record["name"]):
         return None
     picture = put_on(sample.picture, style[code].picture, width, bottom)
     name = wearing(sample.record["name"], word)
@@ -190,20 +196,24 @@ def _bounding_box(image: Image.Image) -> tuple[int, int, int, int] | None:
     return image.getchannel("A").point(lambda a: 255 * (a > 127)).getbbox()
 
 
-def _place_beside(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+def _place_beside(
+    sample: Sample, style: dict[str, Sample], rng: Generator, held_out: HeldOut
+) -> Composite | None:
     others = list(style.values())
     other = others[int(rng.integers(len(others)))]
     names = sample.record["name"], other.record["name"]
-    if names[0] == names[1] or is_held_out_pair(*sorted(names)):
+    if names[0] == names[1] or held_out(*sorted(names)):
         return None
     joint = str(rng.choice(["beside", "next to", "and", "to the left of"]))
     changes = _changes("beside", f"{names[0]} {joint} {names[1]}", [*names])
     return _side_by_side(sample, other), {**changes, "made_of": [sample.key, other.key]}
 
 
-def _duplicate(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+def _duplicate(
+    sample: Sample, style: dict[str, Sample], rng: Generator, held_out: HeldOut
+) -> Composite | None:
     name = sample.record["name"]
-    if is_held_out_pair("two", name):
+    if held_out("two", name):
         return None
     return _side_by_side(sample, sample), _changes("two", f"two {pluralize(name)}", [name])
 
@@ -215,10 +225,12 @@ def _side_by_side(left: Sample, right: Sample) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def _add_background(sample: Sample, style: dict[str, Sample], rng: Generator) -> Composite | None:
+def _add_background(
+    sample: Sample, style: dict[str, Sample], rng: Generator, held_out: HeldOut
+) -> Composite | None:
     color = str(rng.choice(list(BACKGROUNDS)))
     name = sample.record["name"]
-    if is_held_out_pair("on", color, name):
+    if held_out("on", color, name):
         return None
     canvas = Image.new("RGBA", (SIDE, SIDE), (*BACKGROUNDS[color], 255))
     canvas.alpha_composite(Image.fromarray(sample.picture))

@@ -1,19 +1,21 @@
-"""The split of a data set for the judge, which is trained on everything but one picture in ten."""
+"""The split of a data set for the judge.
+
+It is trained on all pictures but those of held-out (concept, style) pairs and the validation, on
+which a model is not trained either. So real pictures of them are as new to it as drawings are.
+"""
 
 from undiffuse.data.picture_set import PictureSet
-from undiffuse.data.split import TRAIN, VALIDATION, unit_hash
-
-SHARE = 0.1  # of the (concept, style) pairs, kept out to measure the judge
+from undiffuse.data.split import HELD_OUT_PAIR, TRAIN, VALIDATION
 
 
 def is_kept_out(record: dict) -> bool:
-    """Whether the judge is measured on the picture. All skin tones of a concept go together."""
-    return unit_hash("judge", record["concept"], record["family"]) < SHARE
+    """Whether the judge is not trained on the picture."""
+    return record["split"] in (HELD_OUT_PAIR, VALIDATION)
 
 
 def judge_split(pictures: PictureSet) -> PictureSet:
     """The same pictures, of which those that are kept out are "validation" and all others, also
-    those that the model never sees, "train".
+    the concepts and styles that the model never sees, "train".
     """
     records = [
         {**record, "split": VALIDATION if is_kept_out(record) else TRAIN}

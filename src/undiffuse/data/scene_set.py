@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator, Philox
 
-from undiffuse.data.composites import SIDE, make_composites, remove_colors, with_article
+from undiffuse.data.composites import (
+    SIDE,
+    HeldOut,
+    is_held_out_pair,
+    make_composites,
+    remove_colors,
+    with_article,
+)
 from undiffuse.data.picture_set import PictureSet
 from undiffuse.data.prepared import (
     PREPARED,
@@ -43,12 +50,13 @@ Follow = Callable[[str, float], None]
 def add_scenes(
     pictures: PictureSet, folder: Path, number: int, seed: int, about: str,
     follow: Follow = lambda what, share: None, kinds: Collection[str] = (),
+    held_out: HeldOut = is_held_out_pair,
 ) -> PictureSet:  # fmt: skip
     """The pictures `(N, 4, S, S)`, and behind them `number` others, made of those of the training
     split. They are written to `folder`, which must not exist. `about`: where the pictures come
     from.
 
-    `kinds`: of composites, see `make_composites`; with them no scenes are made.
+    `kinds`, `held_out`: of composites, see `make_composites`; with kinds no scenes are made.
 
     UserError for pictures without transparency, or of which none can be made.
     """
@@ -62,7 +70,7 @@ def add_scenes(
         found = f"pictures of {side} pixels" if emoji else "no emoji"
         raise UserError(f"composites are made of emoji of {SIDE} pixels: {about} has {found}")
     with partial_folder(folder) as partial:
-        rows = _rows(pictures, number, seed, follow, kinds)
+        rows = _rows(pictures, number, seed, follow, kinds, held_out)
         total = write_rows(partial, rows, pictures.pictures.shape[1:])
         described = {
             "settings": {"source": about, "scenes": number, "seed": seed, "kinds": [*kinds]},
@@ -83,14 +91,15 @@ def of_styles(pictures: PictureSet, styles: Sequence[str]) -> PictureSet:
 
 
 def _rows(
-    pictures: PictureSet, number: int, seed: int, follow: Follow, kinds: Collection[str]
-) -> Iterator[Row]:
+    pictures: PictureSet, number: int, seed: int, follow: Follow, kinds: Collection[str],
+    held_out: HeldOut,
+) -> Iterator[Row]:  # fmt: skip
     for picture, record, key in zip(
         pictures.pictures, pictures.records, pictures.keys, strict=True
     ):
         yield picture, {**record, "key": key}
     trained = pictures.rows(lambda record: record["split"] == TRAIN)
-    composites = _composites(pictures, trained, number, seed, kinds)
+    composites = _composites(pictures, trained, number, seed, kinds, held_out)
     if kinds:
         for index, row in enumerate(islice(composites, number)):
             follow("making composites", index / number)
@@ -144,8 +153,9 @@ def _icons(pictures: PictureSet, trained: np.ndarray, seed: int) -> Iterator[Row
 
 
 def _composites(
-    pictures: PictureSet, trained: np.ndarray, number: int, seed: int, kinds: Collection[str]
-) -> Iterator[Row]:
+    pictures: PictureSet, trained: np.ndarray, number: int, seed: int, kinds: Collection[str],
+    held_out: HeldOut,
+) -> Iterator[Row]:  # fmt: skip
     """Composites of emoji, which have one size: recolored, with hats, beside each other."""
     emoji = [row for row in trained if pictures.records[row].get("style_group") == "emoji"]
     if pictures.pictures.shape[-1] != SIDE or not emoji:
@@ -158,7 +168,7 @@ def _composites(
         )
         for row in emoji
     ]
-    for sample in make_composites(samples, number, seed, kinds):
+    for sample in make_composites(samples, number, seed, kinds, held_out):
         captions = [sample.record["name"], with_article(sample.record["name"])]
         kind = sample.record["composite"]
         record = _record(captions, sample.record["family"], sample.key, kind)

@@ -16,7 +16,7 @@ from undiffuse.data.shards import Sample
 from undiffuse.data.split import HELD_OUT_PAIR, TRAIN, unit_hash
 from undiffuse.errors import UserError
 
-FINE_TUNED = "fine-tuned"  # key of a record
+FINE_TUNED, KEPT_OUT = "fine-tuned", "kept out"  # keys of a record
 
 
 def is_plain(record: dict) -> bool:
@@ -32,6 +32,11 @@ def is_training(record: dict) -> bool:
 def is_fine_tuned(record: dict) -> bool:
     """Whether the denoiser was fine-tuned on the picture, see `EvaluationData.also_trained_on`."""
     return bool(record.get(FINE_TUNED))
+
+
+def is_kept_out(record: dict) -> bool:
+    """Whether neither the fine-tuning nor the judge saw the picture."""
+    return bool(record.get(KEPT_OUT))
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,19 @@ class EvaluationData:
         return cls.from_samples(read_samples(folder))
 
     def also_trained_on(self, records: Iterable[dict]) -> "EvaluationData":
-        """The data set of a model that was fine-tuned on other pictures: marks the emoji that the
-        records of those train on. They are no held-out ones of the model, but still of the judge.
+        """The data set of a model that was fine-tuned on other pictures: marks the emoji that those
+        records train on, and the emoji that they hold out, on which the judge is not trained
+        either (`judge_split`).
         """
-        trained = {(r["family"], r["name"]) for r in records
-                   if is_training(r) and not r.get("composite")}  # fmt: skip
-        own = [r | {FINE_TUNED: (r["family"], r["name"]) in trained} for r in self.pictures.records]
+        found: dict[str, set[tuple[str, str]]] = {TRAIN: set(), HELD_OUT_PAIR: set()}
+        for record in records:
+            if record["split"] in found and not record.get("composite"):
+                found[record["split"]].add((record["family"], record["name"]))
+        own = []
+        for record in self.pictures.records:
+            key = record["family"], record["name"]
+            marks = {FINE_TUNED: key in found[TRAIN], KEPT_OUT: key in found[HELD_OUT_PAIR]}
+            own.append(record | (marks if not record.get("composite") else {}))
         return replace(self, pictures=replace(self.pictures, records=own))
 
     @cached_property
@@ -103,19 +115,42 @@ class EvaluationData:
         """One field of the records of some rows."""
         return [self.pictures.records[row][name] for row in rows]
 
+    @cached_property
+    def trained_rows(self) -> Rows:
+        """The plain emoji that are trained on and not kept out."""
+        records, rows = self.pictures.records, self.plain_rows(TRAIN)
+        return np.array([row for row in rows if not is_kept_out(records[row])], np.int64)
+
+    @cached_property
+    def real_rows(self) -> Rows:
+        """The plain emoji that serve as real pictures: those that are kept out, or the held-out
+        pairs if none is. Those that the model was never trained on come last.
+        """
+        kept = self.pictures.rows(lambda record: is_plain(record) and is_kept_out(record))
+        if not len(kept):
+            return self.plain_rows(HELD_OUT_PAIR)
+        new = np.array([self.pictures.records[row]["split"] == HELD_OUT_PAIR for row in kept])
+        return np.concatenate([kept[~new], kept[new]])
+
     def held_out_pairs(self, count: int) -> Rows:
-        """One held-out (concept, style) pair per name, the first `count` by hash."""
-        rows = self.plain_rows(HELD_OUT_PAIR)
+        """One (concept, style) pair per name of `real_rows`, `count` of them by hash, but first
+        those that the model was never trained on.
+        """
+        rows, records = self.real_rows, self.pictures.records
         if not len(rows):
             raise UserError("the data set has no held-out pair: build it with undiffuse data emoji")
         by_name = dict(zip(self.column(rows, "name"), rows, strict=True))
-        order = sorted(by_name, key=lambda name: unit_hash("judged name", name))
-        return np.array([by_name[name] for name in order[:count]], np.int64)
+
+        def place(name: str) -> tuple[bool, float]:
+            seen = records[by_name[name]]["split"] != HELD_OUT_PAIR
+            return seen, unit_hash("judged name", name)
+
+        return np.array([by_name[name] for name in sorted(by_name, key=place)[:count]], np.int64)
 
     def training_row_by_name(self, salt: str) -> dict[str, int]:
         """Name -> a plain training picture of it, in a style chosen by hash."""
         keys = self.pictures.keys
-        order = sorted(self.plain_rows(TRAIN), key=lambda row: unit_hash(salt, keys[row]))
+        order = sorted(self.trained_rows, key=lambda row: unit_hash(salt, keys[row]))
         return {self.pictures.records[row]["name"]: int(row) for row in reversed(order)}
 
 

@@ -6,9 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from undiffuse.data.split import TRAIN
 from undiffuse.errors import UserError
-from undiffuse.evaluation.dataset import EvaluationData, Rows, is_fine_tuned, is_training
+from undiffuse.evaluation.dataset import (
+    EvaluationData,
+    Rows,
+    is_fine_tuned,
+    is_kept_out,
+    is_training,
+)
 from undiffuse.evaluation.memorization import TrainingIndex
 from undiffuse.evaluation.protocols import (
     Encoder,
@@ -66,7 +71,9 @@ class Judge:
     @cached_property
     def training_rows(self) -> Rows:
         """All training pictures, composites included. Raises UserError if there is none."""
-        rows = self.data.pictures.rows(lambda r: is_training(r) or is_fine_tuned(r))
+        rows = self.data.pictures.rows(
+            lambda r: (is_training(r) or is_fine_tuned(r)) and not is_kept_out(r)
+        )
         if not len(rows):
             raise UserError("the data set has no training picture: build it with undiffuse data")
         return rows
@@ -88,12 +95,12 @@ class Judge:
     @cached_property
     def palette_probe(self) -> StyleProbe:
         """Predicts the style from the palette, fit to plain training pictures."""
-        rows = self.data.plain_rows(TRAIN)
+        rows = self.data.trained_rows
         pictures = self.data.pictures.pictures[rows]
         return StyleProbe.fit_palettes(pictures, self.data.column(rows, "family"))
 
     @cached_property
     def vector_probe(self) -> StyleProbe:
         """Predicts the style from the judge's vector, fit to plain training pictures."""
-        rows = self.data.plain_rows(TRAIN)
+        rows = self.data.trained_rows
         return StyleProbe.fit(self.training_vectors(rows), self.data.column(rows, "family"))

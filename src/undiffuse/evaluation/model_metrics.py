@@ -103,7 +103,10 @@ def evaluate_names(judge: Judge, samples: Samples, seed: int) -> Iterator[Metric
 def evaluate_pairs(judge: Judge, samples: Samples, seed: int) -> Iterator[Metric]:
     """The same for held-out pairs, where the style must be right too, and the style alone."""
     records = judge.data.pictures.records
-    held = np.array([not is_fine_tuned(records[row]) for row in samples.pairs])
+    held = np.array([
+        records[row]["split"] == HELD_OUT_PAIR and not is_fine_tuned(records[row])
+        for row in samples.pairs
+    ])  # fmt: skip
     if not held.any():
         return
     drawn, real = (one[held] for one in _name_ranks(judge, samples, samples.styled))
@@ -235,9 +238,9 @@ def evaluate_copies(judge: Judge, samples: Samples, seed: int) -> Iterator[Metri
 
     The thresholds come from one half of the real held-out pictures; the other half is the floor.
     """
-    rows, index = judge.data.plain_rows(HELD_OUT_PAIR, HELD_OUT_CONCEPT), judge.training_index
-    keys, records = judge.data.pictures.keys, judge.data.pictures.records
-    rows = np.array([row for row in rows if not is_fine_tuned(records[row])], np.int64)
+    data, index, keys = judge.data, judge.training_index, judge.data.pictures.keys
+    real = [*data.real_rows, *data.plain_rows(HELD_OUT_CONCEPT)]
+    rows = np.array([r for r in real if not is_fine_tuned(data.pictures.records[r])], np.int64)
     half = np.array([unit_hash("calibrate", keys[row]) < 0.5 for row in rows])
     if half.all() or not half.any():
         raise UserError("the data set has too few held-out pictures to calibrate copies with")

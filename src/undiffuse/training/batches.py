@@ -20,7 +20,7 @@ class MixedSampler:
     def __init__(self, pictures: PictureSet) -> None:
         self.composites = pictures.rows(lambda r: bool(r.get("composite")))
         originals = pictures.rows(lambda r: not r.get("composite"))
-        emoji = pictures.rows(lambda r: not r.get("composite") and _is_emoji(r))
+        emoji = pictures.rows(lambda r: not r.get("composite") and is_emoji(r))
         other = np.setdiff1d(originals, emoji)
         first, second = (emoji, other) if len(emoji) else (other, emoji)
         self.originals = BalancedSampler(pictures, first)
@@ -45,5 +45,6 @@ class MixedSampler:
         return np.concatenate(rows)
 
 
-def _is_emoji(record: dict) -> bool:
+def is_emoji(record: dict) -> bool:
+    """Whether a picture is an emoji, as all are of a data set that does not say."""
     return bool(record.get("style_group", "emoji") == "emoji")

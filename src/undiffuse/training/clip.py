@@ -102,7 +102,8 @@ class ClipRecipe:
         self.composite_count = int(batch * composite_share)
         self.mixture: Mixture | None = None
         if pictures.pictures.shape[1] == 4:
-            self.mixture = Mixture(pictures, batch, texts.synonyms if texts else None)
+            synonyms = texts.synonyms if texts else None
+            self.mixture = Mixture(pictures, batch, synonyms, composite_share)
         else:
             self.table = PictureTable(pictures.pictures, device)
             self.sampler = MixedSampler(pictures)

@@ -22,6 +22,7 @@ from undiffuse.data.picture_set import BalancedSampler, PictureSet, difference_p
 from undiffuse.data.scene_layers import COLORS
 from undiffuse.data.scene_things import Thing, thing_of
 from undiffuse.data.scenes import Scene, SceneMaker
+from undiffuse.training.batches import is_emoji
 
 # Shares of a batch; what a data set lacks is replaced by its other pictures. Emoji are the rest.
 TINTED_SHARE, SCENE_SHARE, OTHER_SHARE = 0.17, 0.12, 0.18
@@ -55,17 +56,22 @@ class MixedBatch:
 class Mixture:
     """Draws batches from the pictures `(N, 4, S, S)` of a training set.
 
-    `synonyms`: name -> words that mean it, for captions.
+    `synonyms`: name -> words that mean it, for captions. `composite_share`: of a batch, of the
+    composites that the set holds.
     """
 
     def __init__(
-        self, pictures: PictureSet, batch: int, synonyms: Mapping[str, Sequence[str]] | None = None
-    ) -> None:
+        self, pictures: PictureSet, batch: int, synonyms: Mapping[str, Sequence[str]] | None = None,
+        composite_share: float = 0.0,
+    ) -> None:  # fmt: skip
         self.pictures, self.batch, records = pictures, batch, pictures.records
         self.captions = PictureCaptions(synonyms or {})
         self.shown = [shown_by(record) for record in records]
-        emoji = pictures.rows(lambda record: record.get("style_group", "emoji") == "emoji")
-        other = np.setdiff1d(np.arange(len(records)), emoji)
+        self.composite_share = composite_share
+        self.composites = pictures.rows(lambda record: bool(record.get("composite")))
+        originals = np.setdiff1d(np.arange(len(records)), self.composites)
+        emoji = np.array([row for row in originals if is_emoji(records[row])], np.int64)
+        other = np.setdiff1d(originals, emoji)
         icons = pictures.rows(lambda record: bool(record.get("tintable")))
         self.emoji, self.other, self.icons = (
             BalancedSampler(pictures, rows) if len(rows) else None for rows in (emoji, other, icons)
@@ -79,12 +85,15 @@ class Mixture:
         )
 
     def draw(self, step: int, rng: Generator) -> MixedBatch:
-        """The batch of a step: pairs first, then emoji, other pictures, icons and scenes."""
+        """The batch of a step: pairs first, then emoji, other pictures, composites, icons and
+        scenes.
+        """
         out = MixedBatch()
         scenes = 2 * int(self.batch * SCENE_SHARE / 2) if self.scenes else 0
         icons = int(self.batch * TINTED_SHARE) if self.icons else 0
         other = int(self.batch * OTHER_SHARE) if self.other else 0
-        rest = self.batch - scenes - icons - other
+        composites = int(self.batch * self.composite_share) if len(self.composites) else 0
+        rest = self.batch - scenes - icons - other - composites
         if self.emoji is None:  # then there are other pictures
             other, rest = other + rest, 0
         drawn = draw_pairs([self.pairs], self.batch, rng) if self.emoji else []
@@ -94,6 +103,7 @@ class Mixture:
             rows += _balanced(self.emoji, rest - len(rows), rng, styles=2)
         if self.other:
             rows += _balanced(self.other, other, rng)
+        rows += [int(row) for row in rng.choice(self.composites, composites)] if composites else []
         for row in rows:
             self._add_stored(out, row, rng)
         for row in _balanced(self.icons, icons, rng) if self.icons else ():

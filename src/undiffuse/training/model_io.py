@@ -70,12 +70,17 @@ def load_start_weights(
     """Copy the weights of a file into `model`; returns the file's content.
 
     A denoiser may read tokens of the text that the file's does not; what it has for them begins
-    with nothing. `hashes`: of the networks that the file's network must have been trained with, by
-    kind. Raises UserError for another configuration or other hashes.
+    with nothing. A CLIP may have more blocks, which begin as the identity.
+
+    `hashes`: of the networks that the file's network must have been trained with, by kind. Raises
+    UserError for another configuration or other hashes.
     """
     source, weights = load_module(path, kind)
     own = to_dict(model.config)  # JSON turns tuples into lists
-    if to_dict(source.config) not in (own, _without_tokens(own)):
+    theirs = to_dict(source.config)
+    if kind == "clip" and _is_deeper(own, theirs):
+        model.skip_new_blocks(theirs["image_depth"], theirs["text_depth"])
+    elif theirs not in (own, _without_tokens(own)):
         raise UserError(f"{path} has another configuration, {source.config}: use the same one")
     for name, expected in (hashes or {}).items():
         if weights.meta.get(name) != expected:
@@ -84,6 +89,12 @@ def load_start_weights(
         for name, parameter in source.named_parameters():
             model.get_parameter(name).copy_(parameter)
     return weights
+
+
+def _is_deeper(own: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    depths = "image_depth", "text_depth"
+    least = {name: min(own[name], theirs[name]) for name in depths}
+    return own | least == theirs
 
 
 def _without_tokens(config: dict[str, Any]) -> dict[str, Any]:
