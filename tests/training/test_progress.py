@@ -13,6 +13,7 @@ import torch
 from tests.sample import FOLDER
 from tests.training import tiny
 from undiffuse.cli.progress import stop_on_signal, train_with_progress
+from undiffuse.errors import LostProcess
 from undiffuse.training import diagnostics
 from undiffuse.training.loop import Run
 from undiffuse.training.metrics import read_metrics
@@ -88,6 +89,20 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+def test_a_lost_process_says_so_before_torchrun_terminates_it() -> None:
+    def lose() -> None:
+        with stop_on_signal():
+            raise LostProcess("lost")
+
+    usual = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(LostProcess):
+            lose()
+        os.kill(os.getpid(), signal.SIGTERM)  # would end this process
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def test_validation_runs_by_the_clock(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from io import BytesIO
 from itertools import groupby, islice
 from pathlib import Path
@@ -34,17 +34,17 @@ class Drawn(NamedTuple):
 
 def draw_job(
     prompts: str, model: Path | None, *, n: int = 1, seed: int = 0, scale: int | None = None,
-    file_format: str = "webdataset", per_part: int = PER_PART, **options: Any,
+    file_format: str = "webdataset", per_part: int = PER_PART, threads: int = 1, **options: Any,
 ) -> Job:  # fmt: skip
     """The job of drawing every prompt of a file, `scale` pixels of the file for each one drawn; by
     default as many as make a side of 256.
 
-    A prompt's own seed, n and style come before those given here. `options`: of
+    A prompt's own seed, n and style come before those given here. `threads`: of a worker in this
+    process, which uses the model that is loaded here. `options`: of
     `TextToImage.generate`. UserError for a file or an option that can't be used.
     """
-    loaded = load(model, 1)
-    step = {"steps": 1} if options.get("steps") else {}
-    loaded.generate("", **{**options, **step})  # a wrong option fails here, not in each part
+    loaded = load_once(model, threads)
+    loaded.steps("", **options)  # a wrong option fails here, not in each part
     hashes = _hashes(loaded, options)
     scale = scale or max(1, SIDE // loaded.codec.config.image_size)
     given = {name: value for name, value in options.items() if value not in (None, ())}
@@ -53,6 +53,9 @@ def draw_job(
     parts = list(cut(read_prompts(prompts, seed, n), per_part))
     worker = partial(DrawWorker, model, hashes, scale, file_format, options)
     return Job("draw", settings, parts, parts, SUFFIXES[file_format], worker)
+
+
+load_once = lru_cache(maxsize=1)(load)
 
 
 def cut(rows: Iterable[PromptRow], per_part: int) -> Iterator[list[PromptRow]]:
@@ -86,7 +89,7 @@ class DrawWorker:
 
     @cached_property
     def _loaded(self) -> TextToImage:
-        loaded = load(self.model, self.threads)
+        loaded = load_once(self.model, self.threads)
         if (found := _hashes(loaded, self.options)) != self.hashes:
             raise UserError(f"the model on this machine is {found}, not {self.hashes}: give every "
                             "machine the same")  # fmt: skip

@@ -102,7 +102,8 @@ def draw_prompts(
         raise UserError("--prompts draws into a folder of shards: give one by -o")
     job = draw_job(
         absolute_address(prompts), model and model.absolute(), n=count,
-        file_format=file_format or "webdataset", per_part=per_part or PER_PART, **options,
+        file_format=file_format or "webdataset", per_part=per_part or PER_PART,
+        threads=threads, **options,
     )  # fmt: skip
     run_bulk(
         job, out, overwrite=overwrite, threads=threads, workers=workers, address=address,

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from undiffuse.cli.progress_bar import Display, format_duration
+from undiffuse.errors import LostProcess
 
 if TYPE_CHECKING:
     from undiffuse.training.loop import Run, StepRecord
@@ -200,6 +201,10 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
         signal.signal(number, handle)
     try:
         yield lambda: stop
+    except LostProcess:
+        # torchrun terminates the processes that are left; this one must first say why it ends.
+        handlers[signal.SIGTERM] = signal.SIG_IGN
+        raise
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,6 +1,7 @@
 """CLIP: an image encoder and a text encoder (Radford et al. 2021, arXiv 2103.00020)."""
 
 import math
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -124,12 +125,14 @@ class Clip(nn.Module):
     @torch.no_grad()
     def skip_new_blocks(self, image_depth: int, text_depth: int) -> None:
         """Make the blocks after the first so many the identity, until they are trained."""
-        for convolutions in self.image.convolutions[image_depth:]:
-            for parameter in convolutions.conv2.parameters():
+        image = [*self.image.convolutions, *self.image.blocks][image_depth:]
+        for block in (*image, *[*self.text.blocks][text_depth:]):
+            last = (
+                [block.conv2] if isinstance(block, ResBlock)
+                else [block.attention.out, block.mlp.down]
+            )  # fmt: skip
+            for parameter in chain(*(layer.parameters() for layer in last)):
                 parameter.zero_()
-        for block in (*self.image.blocks[image_depth:], *self.text.blocks[text_depth:]):
-            for layer in (block.attention.out, block.mlp.down):
-                layer.weight.zero_()
 
     @property
     def logit_scale(self) -> Tensor:

@@ -89,6 +89,13 @@ class Prompt:
         unstyled = self.unstyled + negated(negative.unstyled)
         return replace(self, terms=terms, unstyled=unstyled, subtracted=len(negative.terms))
 
+    def without(self, style: float, color: float) -> list[tuple[float, tuple[Term, ...]]]:
+        """What `embed` moves away from with these strengths: the strengths that are not 0, and the
+        terms without the style and without the color.
+        """
+        both = ((style, self.unstyled), (color, self.colorless))
+        return [(strength, terms) for strength, terms in both if strength and terms != self.terms]
+
     def embed(
         self, encode: EncodeTerm, style_strength: float = 0.0, color_strength: float = 0.0,
         dim: int = EMBED_DIM,
@@ -101,12 +108,10 @@ class Prompt:
         if not self.terms:
             return np.zeros(dim, np.float32)
         vector = weighted_sum(self.terms, encode)
-        without = ((style_strength, self.unstyled), (color_strength, self.colorless))
         stronger = vector
-        for strength, terms in without:
-            if strength and terms != self.terms:
-                direction = vector - weighted_sum(terms, encode)
-                stronger = stronger + np.float32(strength) * direction
+        for strength, terms in self.without(style_strength, color_strength):
+            direction = vector - weighted_sum(terms, encode)
+            stronger = stronger + np.float32(strength) * direction
         return stronger if stronger is vector else stronger / np.linalg.norm(stronger)
 
 

@@ -17,6 +17,7 @@ from undiffuse.clip.reading import Reader
 from undiffuse.config import DrawConfig
 from undiffuse.diffusion.arrays import Array, Denoiser, check_int, check_range
 from undiffuse.errors import UserError
+from undiffuse.explore.expression import Term
 from undiffuse.explore.space import Space
 from undiffuse.imaging.png import Pixels
 from undiffuse.layout.parse import SceneGrammar
@@ -29,7 +30,7 @@ from undiffuse.pipeline.options import (
     wants_fast,
 )
 from undiffuse.pipeline.picture import Picture, Preview
-from undiffuse.pipeline.prompt import Prompt, interpolate_prompts, parse_prompt
+from undiffuse.pipeline.prompt import EncodeTerm, Prompt, interpolate_prompts, parse_prompt
 from undiffuse.pipeline.record import negative_record, options_record, settings_record
 from undiffuse.pipeline.sampling import DrawPlan, sample
 from undiffuse.pipeline.scenes import Canvas, make_canvases, wants_scenes
@@ -168,7 +169,10 @@ class TextToImage:
         self, rows: list[Prompt], strengths: list[Strengths], negative: Prompt
     ) -> tuple[Array | None, Array | None, Array | None]:
         """`cond`, `late_cond` and `negative_cond` of a plan."""
-        encode = cache(Space(self.clip).encode_term)
+        terms = [*negative.terms]
+        for row, own in zip(rows, strengths, strict=True):
+            terms += [*row.terms, *(term for _, some in row.without(*own) for term in some)]
+        encode = self._encode_together(terms)
         cond = late_cond = negative_cond = None
         if any(row.terms for row in rows):
             cond = np.stack([row.embed(encode, dim=self.clip.dim) for row in rows])
@@ -184,6 +188,13 @@ class TextToImage:
                 negative_cond, [replace(negative, sentence="")] * len(rows)
             )
         return cond, late_cond, negative_cond
+
+    def _encode_together(self, terms: Sequence[Term]) -> EncodeTerm:
+        """`Space.encode_term` of these terms, all texts of which are encoded at once."""
+        texts = sorted({term.text for term in terms if not term.is_picture})
+        vectors = dict(zip(texts, self.clip.encode_text(texts), strict=True)) if texts else {}
+        encode_picture = cache(Space(self.clip).encode_term)
+        return lambda one: encode_picture(one) if one.is_picture else vectors[one.text]
 
     def _with_states(self, cond: Array | None, rows: list[Prompt]) -> Array | None:
         """`cond` with the states of the prompts' tokens behind it, if the denoiser reads them."""

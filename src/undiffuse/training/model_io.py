@@ -78,7 +78,7 @@ def load_start_weights(
     source, weights = load_module(path, kind)
     own = to_dict(model.config)  # JSON turns tuples into lists
     theirs = to_dict(source.config)
-    if kind == "clip" and _is_deeper(own, theirs):
+    if isinstance(model, Clip) and _is_deeper(own, theirs):
         model.skip_new_blocks(theirs["image_depth"], theirs["text_depth"])
     elif theirs not in (own, _without_tokens(own)):
         raise UserError(f"{path} has another configuration, {source.config}: use the same one")
