@@ -4,7 +4,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -202,7 +204,10 @@ def draw(
 
     from undiffuse.pipeline import load
 
-    for preview in show_progress(load(model, threads, clip).steps(prompt, count, **options)):
+    loaded = load(model, threads, clip)
+    # The file's format is imported while the networks run, which leave a core to other threads.
+    Thread(target=import_module, args=("PIL.PngImagePlugin",), daemon=True).start()
+    for preview in show_progress(loaded.steps(prompt, count, **options)):
         if trace is not None:
             trace.add(preview)
 
