@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.data.sources.make import noise, write
 from undiffuse.cli.data import command as data_command
 from undiffuse.cli.train import command as train_command
 from undiffuse.data.shards import find_shards, read_shards
@@ -39,3 +40,15 @@ def test_training_on_shapes_names_the_missing_field(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no emojibase-data"):
         invoke("emoji", "-o", tmp_path, "--packages", tmp_path)
+
+
+@pytest.mark.parametrize("folder", [".", "", "used"])
+def test_a_folder_in_use_is_refused_before_the_pictures_are_read(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("pictures"), {"a dog.png": noise(1)})
+    write(Path("used"), {"file.txt": b"x"})
+    with pytest.raises(UserError, match="is in use: give a new one or an empty one"):
+        invoke("prepare", "pictures", "-o", folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures", "used"]

@@ -63,7 +63,12 @@ def prepare(
 
 @contextmanager
 def partial_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, for what is renamed to that when it is complete."""
+    """An empty folder beside `folder`, for what is renamed to that when it is complete.
+
+    UserError for a folder that has files or no name of its own.
+    """
+    if not folder.name or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f"folder {folder} is in use: give a new one or an empty one")
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
