@@ -33,6 +33,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
         ("ein steed", "ein horse"),
         ("un chat", "cat"),
         ("un chat noir", "black cat"),
+        ("chauve-souris", "elephant"),
+        ("une Chauve-Souris-noir", "une elephant-black"),
         ("mariposa", "butterfly"),
         ("gift", "bicycle"),
         ("猫と犬", "cat and dog"),

@@ -47,6 +47,7 @@ PROMPTS = [
     "piłka nożna", "kırmızı elma", "voiture bleue", "automobile", "smartphone", "spaceship",
     "unicornio", "sun flower", "sunflowers", "knives", "grinning face", "visage", "日本",
     "a cat 猫 and chien", "naïve café", "İstanbul", "ΣΊΣΥΦΟΣ", "crème brûlée", "emoji 😀 cat",
+    "arc-en-ciel", "un Hors-bord rouge", "chauve-souris-", "porte-clés", "t-shirt vert",
 ]  # fmt: skip
 
 

@@ -44,8 +44,8 @@ JUDGE = click.option("--judge", type=PATH, required=True, help="Folder of a CLIP
 SYNONYMS = Path("datasets/synonyms.json")
 FINE_TUNED_ON = click.option(
     "--fine-tuned-on", type=PATH,
-    help="Prepared data set that the model was trained on as well: what it trains on is not held "
-    "out.",
+    help="Prepared data set that the model was trained on as well. What it trains on is not held "
+    "out; what it holds out are the real pictures, which the judge does not see either.",
 )  # fmt: skip
 
 

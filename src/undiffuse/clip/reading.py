@@ -70,12 +70,27 @@ class Reader:
                   if not any(start <= one.start < end for start, end in keep)]  # fmt: skip
         if all(self._is_known(token.text) for token in tokens):
             return Reading(text)
-        tokens = [part for token in tokens for part in self._split(token)]
+        tokens = [part for one in self._hyphenated(text, tokens) for part in self._split(one)]
         return _Prompt(self.lexicon, text, tokens, sure).read()
 
     def _is_known(self, word: str) -> bool:
         known = self.lexicon.known
         return word in known or word.removesuffix("'s") in known
+
+    def _hyphenated(self, text: str, tokens: Sequence[_Token]) -> Iterator[_Token]:
+        """The tokens, those of a word with hyphens that is in the lexicon as one: "arc-en-ciel"."""
+        at = 0
+        while at < len(tokens):
+            for count in range(min(MAX_PHRASE, len(tokens) - at), 0, -1):
+                start, end = tokens[at].start, tokens[at + count - 1].end
+                word = "-".join(token.text for token in tokens[at : at + count])
+                if count == 1 or (_plain(text[start:end]) == word and self._is_listed(word)):
+                    yield _Token(start, end, word)
+                    at += count
+                    break
+
+    def _is_listed(self, word: str) -> bool:
+        return bool(self.lexicon.english(word) or self.lexicon.other_languages(word))
 
     def _split(self, token: _Token) -> Iterator[_Token]:
         """The words of a token; several in a script without spaces, by longest match."""

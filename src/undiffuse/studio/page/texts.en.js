@@ -213,7 +213,8 @@ export const texts = {
   close: "Close",
   settingNames: {
     seed: "seed", index: "index", steps: "steps", sampler: "sampler", guidance: "guidance",
-    style: "style", style_strength: "style strength", color_strength: "color strength", freshness: "fresh noise",
+    style: "style", style_strength: "style strength", color_strength: "color strength",
+    freshness: "fresh noise",
     negative: "without", strength: "strength",
   },
 

@@ -15,9 +15,12 @@ const ENDINGS = [["ies", "y"], ["ves", "f"], ["es", ""], ["s", ""]];
 const changeTo = (word, found, reason = found[0].reason) =>
   ({ word, text: found[0].text, reason, language: found[0].language });
 
+const plain = (word) => word.toLowerCase().replaceAll("’", "'");
+
+const joinWords = (tokens) => tokens.map(({ text }) => text).join("-");
+
 const tokensOf = (text) => [...text.matchAll(WORD)].map((match) => ({
-  start: match.index, end: match.index + match[0].length,
-  text: match[0].toLowerCase().replaceAll("’", "'"),
+  start: match.index, end: match.index + match[0].length, text: plain(match[0]),
 }));
 
 export class Reader {
@@ -38,13 +41,30 @@ export class Reader {
     const tokens = tokensOf(text).filter((one) =>
       !keep.some(([start, end]) => start <= one.start && one.start < end));
     if (tokens.every((token) => this.isKnown(token.text))) return { text, changes: [] };
-    const parts = tokens.flatMap((token) => [...this.split(token)]);
+    const parts = [...this.hyphenated(text, tokens)].flatMap((token) => [...this.split(token)]);
     return new PromptReading(this.lexicon, text, parts, sure).read();
   }
 
   isKnown(word) {
     const { known } = this.lexicon;
     return known.has(word) || known.has(word.replace(/'s$/, ""));
+  }
+
+  // The tokens, those of a word with hyphens that is in the lexicon as one: "arc-en-ciel".
+  * hyphenated(text, tokens) {
+    for (let at = 0; at < tokens.length;) {
+      let count = Math.min(MAX_PHRASE, tokens.length - at);
+      while (count > 1 && !this.isHyphenated(text, tokens.slice(at, at + count))) count -= 1;
+      const run = tokens.slice(at, at + count);
+      yield { start: run[0].start, end: run[count - 1].end, text: joinWords(run) };
+      at += count;
+    }
+  }
+
+  isHyphenated(text, run) {
+    const word = joinWords(run);
+    return plain(text.slice(run[0].start, run.at(-1).end)) === word
+      && (this.lexicon.english(word).length > 0 || this.lexicon.otherLanguages(word).size > 0);
   }
 
   // The words of a token; several in a script without spaces, by longest match.
