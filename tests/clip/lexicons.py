@@ -39,10 +39,13 @@ def words(language: str, **table: str) -> dict[str, dict[str, list[Candidate]]]:
 LANGUAGES: dict[str, dict[str, list[Candidate]]] = (
     words("de", gift="bicycle", hund="dog", katze="cat", rotes="red", haus="house", ein="!",
           und="!and", auf="!on", zwei="!two")
-    | words("fr", chat="cat", un="!", noir="black", **{"chauve-souris": "elephant"})
+    | words("fr", chat="cat", un="!", et="!and", **{"chauve-souris": "elephant"})
     | words("es", mariposa="butterfly")
     | words("id", teh="tea") | words("ja", 猫="cat", 犬="dog", と="!and")
-    | {"chat noir": {"fr": [Candidate("black cat", "name", "fr")]}}
+    | {"chat noir": {"fr": [Candidate("black cat", "name", "fr")]},
+       "noir": {"fr": [Candidate("black", "color", "fr")]},
+       "rouge": {"fr": [Candidate("red", "color", "fr")]},
+       "rose": {"fr": [Candidate("strawberry", "name", "fr"), Candidate("pink", "color", "fr")]}}
 )  # fmt: skip
 
 

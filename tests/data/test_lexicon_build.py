@@ -8,6 +8,8 @@ import pytest
 from tests.data.tiny_wordnet import tiny_wordnet
 from undiffuse.clip.lexicon import Lexicon
 from undiffuse.data import lexicon, wordnet
+from undiffuse.data.color_words import color_words
+from undiffuse.data.colors import NAMES as COLORS
 from undiffuse.data.emoji_words import LANGUAGES, EmojiWords, code_of
 from undiffuse.data.lexicon_english import EnglishBuilder, rank_keywords
 from undiffuse.data.lexicon_languages import function_words, language_table
@@ -98,16 +100,29 @@ def test_words_without_accents_and_in_the_other_syllabary_are_found() -> None:
     assert japanese["いぬ"] == japanese["イヌ"]
 
 
-def test_every_language_has_function_words() -> None:
-    found = {language for language, *_ in function_words()}
-    assert found == set(LANGUAGES)
+def test_the_noun_of_things_in_several_colors_is_known() -> None:
+    names = {code: one.name for code, one in ENGLISH.items()}
+    found = language_table("de", words(a="x: obst", e="y: obst"), {}, names, {"apple"})
+    assert [one.text for one in found["obst"]] == ["apple", "green apple", "red apple"]
 
 
-def test_no_function_word_is_a_test_word() -> None:
-    """The only list made by hand has no answers."""
+def test_every_language_has_function_words_and_colors() -> None:
+    assert {language for language, *_ in function_words()} == set(LANGUAGES)
+    found: dict[str, set[str]] = {}
+    for language, _, candidate, _ in color_words():
+        found.setdefault(language, set()).add(candidate.text)
+    assert found.keys() == set(LANGUAGES)
+    assert all(colors | {"orange"} == set(COLORS) for colors in found.values())
+
+
+def test_no_list_made_by_hand_has_an_answer() -> None:
     tests = set(json.loads((ROOT / "datasets/test_words.json").read_text()))
     tests |= set(json.loads((ROOT / "datasets/synonyms.json").read_text()))
-    assert not tests & {word for _, word, _ in function_words()}
+    ten = json.loads((ROOT / "datasets/ten_languages.json").read_text())
+    answers = {LANGUAGES[code]: ten[LANGUAGES[code]] for code in LANGUAGES}
+    for language, word, candidate, *_ in (*function_words(), *color_words()):
+        assert word not in tests
+        assert candidate.text not in answers[LANGUAGES[language]].get(word, ())
 
 
 def test_code_points_are_spelled_as_in_the_records() -> None:
@@ -125,6 +140,7 @@ def test_a_lexicon_is_built_from_records(tmp_path: Path, monkeypatch: pytest.Mon
         write_atomic(tmp_path / name, text.encode())
     monkeypatch.setattr(wordnet, "read_wordnet", lambda *_: tiny_wordnet())
     cldr = {"en": ENGLISH} | dict.fromkeys([*LANGUAGES, *lexicon.MORE_LANGUAGES], GERMAN)
+    cldr |= {"pt": words(d="x: il"), "es": words(d="rosa")}
     monkeypatch.setattr(lexicon, "read_cldr", lambda *_: cldr)
     monkeypatch.setattr(lexicon, "read_emojibase_words", lambda *_: ENGLISH)
     monkeypatch.setattr(lexicon, "read_emojilib", lambda *_: words(d="dog: doggo", f="cat"))
@@ -138,6 +154,10 @@ def test_a_lexicon_is_built_from_records(tmp_path: Path, monkeypatch: pytest.Mon
     assert read.is_english("idea")
     assert read.is_rare("kitty")
     assert read.other_languages("hund")["de"][0].text == "dog"
+    assert read.other_languages("rotes")["de"][0].reason == "color"
+    rose = [(one.text, one.reason) for one in read.other_languages("rosa")["es"]]
+    assert rose == [("dog", "name"), ("pink", "color")]
+    assert set(read.other_languages("il")) == {"it"}
 
 
 def test_a_missing_wordnet_is_named(tmp_path: Path) -> None:

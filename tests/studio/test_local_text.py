@@ -47,7 +47,9 @@ PROMPTS = [
     "piłka nożna", "kırmızı elma", "voiture bleue", "automobile", "smartphone", "spaceship",
     "unicornio", "sun flower", "sunflowers", "knives", "grinning face", "visage", "日本",
     "a cat 猫 and chien", "naïve café", "İstanbul", "ΣΊΣΥΦΟΣ", "crème brûlée", "emoji 😀 cat",
-    "arc-en-ciel", "un Hors-bord rouge", "chauve-souris-", "porte-clés", "t-shirt vert",
+    "una manzana roja y un taxi amarillo", "un gato rosa", "una rosa", "le chien", "t-shirt vert",
+    "ein weißer Hund mit rotem Hut", "зелёный кот", "红色的汽车", "une maison, rouge", "猫x犬",
+    "arc-en-ciel", "un Hors-bord rouge", "chauve-souris-", "porte-clés", "山体滑坡",
 ]  # fmt: skip
 
 

@@ -21,17 +21,18 @@ from safetensors import SafetensorError, safe_open
 from undiffuse.errors import UserError
 
 FILE = "lexicon.safetensors"
-FORMAT = 1
+FORMAT = 2  # 1 has no candidates for colors
 BLOCK = 1 << 14  # bytes of text that are compressed together
 MAX_PART = 1 << 24  # bytes of text in a part
 # A letter in the file for each reason of a candidate.
 REASONS = {
     "n": "name", "s": "synonym", "o": "kind of", "e": "example", "k": "keyword", "p": "part",
-    "r": "related", "w": "translation", "f": "function word",
+    "r": "related", "w": "translation", "c": "color", "f": "function word",
 }  # fmt: skip
 RARE = "-"  # before the entry of a rare English word
-FUNCTION = "function word"
-STRONG = ("name", "translation", FUNCTION)  # reasons that make a word one of its language
+COLOR, FUNCTION = "color", "function word"
+NAMED = ("name", "translation", COLOR)
+STRONG = (*NAMED, FUNCTION)  # reasons that make a word one of its language
 
 
 @dataclass(frozen=True)

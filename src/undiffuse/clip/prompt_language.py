@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache, cached_property
 
-from undiffuse.clip.lexicon import FUNCTION, STRONG, Candidate, Lexicon
+from undiffuse.clip.lexicon import FUNCTION, NAMED, STRONG, Candidate, Lexicon
 
 MAX_PHRASE = 4  # words
 SHARED, CHANGED = 3, 2  # letters of an inflected word; see `Lexicon.inflected`
@@ -31,7 +31,7 @@ class PromptLanguage:
         not English, or all words of the prompt and a function word among them.
         """
         covered: dict[str, set[int]] = defaultdict(set)  # language -> places of its words
-        content, foreign, function = Counter[str](), set[str](), set[str]()
+        content, function, foreign = Counter[str](), Counter[str](), set[str]()
         for start, end, found in self._found():
             inflected = not found and end - start == 1
             word = " ".join(self.words[start:end])
@@ -45,7 +45,7 @@ class PromptLanguage:
                     content[language] += best.reason in STRONG or is_unspaced(word)
                     foreign |= set() if english or inflected else {language}
                 elif word not in self.lexicon.known:
-                    function.add(language)
+                    function[language] += 1
         count = len(self.words)
         accepted = [
             language
@@ -53,13 +53,13 @@ class PromptLanguage:
             if content[language]
             and (
                 (language in foreign and len(places) * 2 > count)
-                or (language in function and len(places) == count)
+                or (function[language] and len(places) == count)
             )
         ]
         codes = list(self.lexicon.languages)
         return min(
             accepted, default="",
-            key=lambda one: (-len(covered[one]), -content[one],
+            key=lambda one: (-len(covered[one]), -content[one] - function[one],
                              codes.index(one) if one in codes else len(codes)),
         )  # fmt: skip
 
@@ -78,7 +78,7 @@ class PromptLanguage:
         found = {}
         for other in self.lexicon.inflected(word, SHARED, changed) if len(word) > SHARED else ():
             listed = self.lexicon.other_languages(other)
-            strong = {k: v for k, v in listed.items() if v[0].reason in STRONG[:2]}
+            strong = {k: v for k, v in listed.items() if v[0].reason in NAMED}
             if strong:
                 found[other] = strong
         return found

@@ -8,12 +8,13 @@ from itertools import pairwise
 from math import inf
 from os.path import commonprefix
 
-from undiffuse.clip.lexicon import FUNCTION, STRONG, Candidate, Lexicon
+from undiffuse.clip.lexicon import COLOR, FUNCTION, NAMED, STRONG, Candidate, Lexicon
 from undiffuse.clip.prompt_language import MAX_PHRASE, PromptLanguage, is_unspaced
 from undiffuse.clip.spelling import correct
 
 MAX_RUN = 12  # characters of a word in a text without spaces
 UNSURE = ("keyword", "related", "part", "example")  # reasons for another thing than is meant
+COLOR_BEHIND = ("fr", "es", "it", "pt")  # the noun
 Span = tuple[int, int]  # from a character of a text to the one after the last
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _HIRAGANA = re.compile(r"[\u3040-\u309f]+")
@@ -129,23 +130,48 @@ class _Prompt:
 
     def read(self) -> Reading:
         parts, changes, end, at = list[str](), list[Change](), 0, 0
+        changed = False  # whether the token before was
+        noun: int | None = None  # where the parts of the thing begin that was read last
         while at < len(self.tokens):
-            count, change = self._change(at)
-            if change is not None and not (self.sure and change.reason in UNSURE):
-                first, last = self.tokens[at], self.tokens[at + count - 1]
-                between = self.text[end : first.start]
-                # Words that the writer did not separate are separated in English.
-                touches = between[-1:].isalnum() or (not between and bool(parts))
-                parts += [between, " " * touches, change.text]
-                end = last.end
-                if change.reason != FUNCTION:
-                    changes.append(change)
+            count, change = (1, self._color(at)) if noun is not None else (1, None)
+            before = noun if change is not None else None
+            if change is None:
+                count, change = self._change(at)
+            if change is not None and self.sure and change.reason in UNSURE:
+                change = None
+            first, last = self.tokens[at], self.tokens[at + count - 1]
+            between = self.text[end : first.start]
+            noun = len(parts) + 1 if change is None or change.reason != FUNCTION else None
+            # Words that the writer did not separate are separated in English.
+            touches = not between and bool(parts)
+            if change is None:
+                touches = touches and changed
+                parts += [between + " " * touches, self.text[first.start : last.end]]
+            elif before is not None:
+                parts[before:before] = [change.text, " "]
+                noun = before + 2
+            else:
+                touches = touches or between[-1:].isalnum()
+                parts += [between + " " * touches, change.text]
+            changed = change is not None
+            if change is not None and change.reason != FUNCTION:
+                changes.append(change)
+            end = last.end
             at += count
         if not changes:
             return Reading(self.text)
         rest = self.text[end:]
         joint = " " if rest[:1].isalpha() else ""
         return Reading(" ".join("".join([*parts, joint, rest]).split()), tuple(changes))
+
+    def _color(self, at: int) -> Change | None:
+        """The color that a language says behind the thing: "una manzana roja"."""
+        token, language = self.tokens[at], self._language.code
+        if language not in COLOR_BEHIND or self.text[self.tokens[at - 1].end : token.start] != " ":
+            return None
+        found = self.lexicon.other_languages(token.text).get(language, [])
+        colors = [one for one in found if one.reason == COLOR]
+        return _change_to(token.text, colors) if colors else None
 
     def _change(self, at: int) -> tuple[int, Change | None]:
         """How many tokens are read together from this one on, and what they are read as."""
@@ -206,7 +232,7 @@ class _Prompt:
         return None
 
     def _not_english(self, word: str, foreign: dict[str, list[Candidate]]) -> Change | None:
-        good = STRONG[:2] if self._language.code else (*STRONG[:2], "keyword")
+        good = NAMED if self._language.code else (*NAMED, "keyword")
         foreign = {k: found for k, found in foreign.items() if found[0].reason in good}
         if foreign and not self._in_english:
             return _change_to(word, self._best(foreign))

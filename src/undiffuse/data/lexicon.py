@@ -9,6 +9,7 @@ from safetensors.numpy import save
 from undiffuse.clip.lexicon import FORMAT, Candidate, pack_lexicon
 from undiffuse.data import npm, wordnet
 from undiffuse.data.captions import STOP_WORDS, content_words, record_words
+from undiffuse.data.color_words import color_words
 from undiffuse.data.colors import NAMES as COLORS
 from undiffuse.data.emoji_names import FLAGS
 from undiffuse.data.emoji_words import (
@@ -21,7 +22,7 @@ from undiffuse.data.emoji_words import (
     read_emojilib,
 )
 from undiffuse.data.lexicon_english import EnglishBuilder, rank_keywords
-from undiffuse.data.lexicon_languages import function_words, language_table
+from undiffuse.data.lexicon_languages import MAX_CANDIDATES, function_words, language_table
 from undiffuse.data.split import TRAIN
 from undiffuse.imaging.files import read_text, write_atomic
 
@@ -134,6 +135,14 @@ def foreign_entries(
         for word, candidates in table.items():
             if len(word) <= 40:
                 found.setdefault(word, {})[language] = candidates
+    for language, word, color, is_thing in color_words():
+        others = found.get(word, {}).get(language, [])
+        rest = [one for one in others if one.text != color.text][: MAX_CANDIDATES - 1]
+        found.setdefault(word, {})[language] = [*others, color] if is_thing else [color, *rest]
+    articles = {word for _, word, _ in function_words()}
+    for word in articles & found.keys():  # "una" means more to Spanish than to Catalan emoji
+        by_language = found[word].items()
+        found[word] = {k: listed for k, listed in by_language if listed[0].reason == "name"}
     for language, word, candidate in function_words():
         found.setdefault(word, {})[language] = [candidate]
     return found

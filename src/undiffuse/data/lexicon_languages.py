@@ -8,9 +8,10 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from undiffuse.clip.lexicon import Candidate
+from undiffuse.data.composites import remove_colors
 from undiffuse.data.emoji_words import EmojiWords
 
 MAX_CANDIDATES = 5
@@ -90,6 +91,8 @@ def language_table(
         if word in aligned:
             ranked.append((aligned[word], "translation"))
         listed = sorted(by_keyword.get(word, ()), key=lambda item: (-item[0], item[1]))
+        if not ranked and (noun := _common_noun([name for _, name in listed])) in known:
+            ranked.append((noun, "translation"))
         if len(listed) <= MAX_EMOJI or not ranked:
             ranked += [(name, "keyword") for _, name in listed]
         unique: dict[str, str] = {}
@@ -98,6 +101,15 @@ def language_table(
         best = list(unique.items())[:MAX_CANDIDATES]
         found[word] = [Candidate(text, reason, language) for text, reason in best]
     return found | _other_spellings(found)
+
+
+def _common_noun(names: Sequence[str]) -> str:
+    """The noun of things that differ by their color alone, "apple" of "red apple" and "green
+    apple"; "" if the first name is of no such thing.
+    """
+    noun = remove_colors(names[0]) if names else ""
+    same = [name for name in names if name != noun and remove_colors(name) == noun]
+    return noun if len(same) > 1 else ""
 
 
 def _fit(keyword: str, one: EmojiWords) -> float:

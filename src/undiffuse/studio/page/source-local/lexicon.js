@@ -6,10 +6,12 @@ import { remember } from "./remember.js";
 import { readTensors } from "./safetensors.js";
 
 export const FUNCTION = "function word";
-export const STRONG = ["name", "translation", FUNCTION]; // make a word one of its language
+export const COLOR = "color";
+export const NAMED = ["name", "translation", COLOR];
+export const STRONG = [...NAMED, FUNCTION]; // make a word one of its language
 const REASONS = {
   n: "name", s: "synonym", o: "kind of", e: "example", k: "keyword", p: "part",
-  r: "related", w: "translation", f: FUNCTION,
+  r: "related", w: "translation", c: COLOR, f: FUNCTION,
 };
 const RARE = "-"; // before the entry of a rare English word
 

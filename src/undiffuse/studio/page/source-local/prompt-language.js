@@ -1,6 +1,6 @@
 // The language of a prompt, as far as the lexicon can tell; see undiffuse/clip/prompt_language.py.
 
-import { FUNCTION, STRONG, least } from "./lexicon.js";
+import { FUNCTION, NAMED, STRONG, least } from "./lexicon.js";
 
 export const MAX_PHRASE = 4; // words
 const [SHARED, CHANGED] = [3, 2]; // letters of an inflected word
@@ -21,8 +21,12 @@ export class PromptLanguage {
   }
 
   find() {
-    const [covered, content] = [new Map(), new Map()]; // language -> places, number of words
-    const [foreign, functions] = [new Set(), new Set()];
+    // language -> places, number of words, number of function words
+    const [covered, content, functions] = [new Map(), new Map(), new Map()];
+    const foreign = new Set();
+    const add = (counts, language, more) => {
+      counts.set(language, (counts.get(language) ?? 0) + more);
+    };
     for (const [start, end, candidates] of this.phrases()) {
       const inflected = !candidates.size && end - start === 1;
       const word = this.words.slice(start, end).join(" ");
@@ -33,10 +37,9 @@ export class PromptLanguage {
         if (!covered.has(language)) covered.set(language, new Set());
         for (let i = start; i < end; i += 1) covered.get(language).add(i);
         if (best.reason !== FUNCTION) {
-          const counts = STRONG.includes(best.reason) || isUnspaced(word);
-          content.set(language, (content.get(language) ?? 0) + counts);
+          add(content, language, STRONG.includes(best.reason) || isUnspaced(word));
           if (!english && !inflected) foreign.add(language);
-        } else if (!this.lexicon.known.has(word)) functions.add(language);
+        } else if (!this.lexicon.known.has(word)) add(functions, language, 1);
       }
     }
     const count = this.words.length;
@@ -44,7 +47,8 @@ export class PromptLanguage {
       && ((foreign.has(language) && size * 2 > count)
         || (functions.has(language) && size === count)));
     return least(accepted, ([language, { size }]) =>
-      [-size, -content.get(language), this.lexicon.rank(language)])?.[0] ?? "";
+      [-size, -content.get(language) - (functions.get(language) ?? 0),
+        this.lexicon.rank(language)])?.[0] ?? "";
   }
 
   // [start, end, language -> candidates] of every word, and of the phrases in the lexicon.
@@ -69,7 +73,7 @@ export class PromptLanguage {
     if (word.length <= SHARED) return found;
     for (const other of this.lexicon.inflected(word, SHARED, word.length > 5 ? CHANGED : 1)) {
       const strong = [...this.lexicon.otherLanguages(other)]
-        .filter(([, [best]]) => STRONG.slice(0, 2).includes(best.reason));
+        .filter(([, [best]]) => NAMED.includes(best.reason));
       if (strong.length) found.set(other, new Map(strong));
     }
     return found;

@@ -1,7 +1,7 @@
 // Reads a prompt with a lexicon: words that no caption holds become the nearest known ones. The
 // rules are those of undiffuse/clip/reading.py.
 
-import { FUNCTION, STRONG, compareKeys, least } from "./lexicon.js";
+import { COLOR, FUNCTION, NAMED, STRONG, compareKeys, least } from "./lexicon.js";
 import { MAX_PHRASE, PromptLanguage, isUnspaced } from "./prompt-language.js";
 import { correct } from "./spelling.js";
 import { LETTER, splitSpaces } from "./unicode.js";
@@ -10,6 +10,7 @@ const MAX_RUN = 12; // characters of a word in a text without spaces
 const UNSURE = ["keyword", "related", "part", "example"]; // another thing than is meant
 const WORD = new RegExp(`[${LETTER}]+(?:['’][${LETTER}]+)*`, "gu");
 const ALNUM_END = new RegExp(`[${LETTER}\\p{Nd}]$`, "u");
+const COLOR_BEHIND = ["fr", "es", "it", "pt"]; // the noun
 const ENDINGS = [["ies", "y"], ["ves", "f"], ["es", ""], ["s", ""]];
 
 const changeTo = (word, found, reason = found[0].reason) =>
@@ -99,23 +100,48 @@ class PromptReading {
 
   read() {
     const [parts, changes] = [[], []];
-    let end = 0;
+    // noun: where the parts of the thing begin that was read last. changed: whether the token
+    // before was.
+    let [end, noun, changed] = [0, null, false];
     for (let at = 0; at < this.tokens.length;) {
-      const [count, change] = this.change(at);
-      if (change && !(this.sure && UNSURE.includes(change.reason))) {
-        const between = this.text.slice(end, this.tokens[at].start);
-        // Words that the writer did not separate are separated in English.
-        const touches = ALNUM_END.test(between) || (!between && parts.length > 0);
-        parts.push(between, touches ? " " : "", change.text);
-        end = this.tokens[at + count - 1].end;
-        if (change.reason !== FUNCTION) changes.push(change);
+      const color = noun === null ? null : this.color(at);
+      let [count, change] = color ? [1, color] : this.change(at);
+      if (change && this.sure && UNSURE.includes(change.reason)) change = null;
+      const [first, last] = [this.tokens[at], this.tokens[at + count - 1]];
+      const between = this.text.slice(end, first.start);
+      const before = noun;
+      noun = change?.reason === FUNCTION ? null : parts.length + 1;
+      // Words that the writer did not separate are separated in English.
+      const touches = !between && parts.length > 0;
+      if (!change) {
+        const space = touches && changed ? " " : "";
+        parts.push(between + space, this.text.slice(first.start, last.end));
+      } else if (color) {
+        parts.splice(before, 0, change.text, " ");
+        noun = before + 2;
+      } else {
+        const space = touches || ALNUM_END.test(between) ? " " : "";
+        parts.push(between + space, change.text);
       }
+      changed = change !== null;
+      if (change && change.reason !== FUNCTION) changes.push(change);
+      end = last.end;
       at += count;
     }
     if (!changes.length) return { text: this.text, changes };
     const rest = this.text.slice(end);
     const joint = /^\p{L}/u.test(rest) ? " " : "";
     return { text: splitSpaces(parts.join("") + joint + rest).join(" "), changes };
+  }
+
+  // The color that a language says behind the thing: "una manzana roja".
+  color(at) {
+    const [{ end }, token] = this.tokens.slice(at - 1, at + 1);
+    const { code } = this.language;
+    if (!COLOR_BEHIND.includes(code) || this.text.slice(end, token.start) !== " ") return null;
+    const found = this.lexicon.otherLanguages(token.text).get(code) ?? [];
+    const colors = found.filter(({ reason }) => reason === COLOR);
+    return colors.length ? changeTo(token.text, colors) : null;
   }
 
   // How many tokens are read together from this one on, and what they are read as.
@@ -186,7 +212,7 @@ class PromptReading {
 
   notEnglish(word, every) {
     const { lexicon, language: { code } } = this;
-    const good = [...STRONG.slice(0, 2), ...(code ? [] : ["keyword"])];
+    const good = [...NAMED, ...(code ? [] : ["keyword"])];
     const foreign = new Map([...every].filter(([, found]) => good.includes(found[0].reason)));
     if (foreign.size && !this.inEnglish) return changeTo(word, this.best(foreign));
     const [right, distance] = correct(word, lexicon.known, lexicon.common);
