@@ -44,17 +44,19 @@ def test_the_distance_is_that_of_the_definition(one: str, other: str) -> None:
     ],
 )  # fmt: skip
 def test_a_slip_is_corrected(slip: str, right: str) -> None:
-    assert correct(slip, RIGHT, [])[0] == right
+    assert correct(slip, RIGHT, [], [])[0] == right
 
 
 def test_what_is_near_nothing_is_not_corrected() -> None:
     for word in ("qqq", "zebra", "xylophone", "ab", ""):
-        assert correct(word, RIGHT, []) == ("", float("inf"))
+        assert correct(word, RIGHT, [], []) == ("", float("inf"))
 
 
 def test_a_word_that_the_model_knows_is_preferred() -> None:
-    assert correct("xorse", ["horse"], ["morse"])[0] == "horse"
-    assert correct("xorse", ["morse"], ["horse"])[0] == "morse"
+    assert correct("xorse", [], ["horse"], ["morse"])[0] == "horse"
+    assert correct("xorse", [], ["morse"], ["horse"])[0] == "morse"
+    assert correct("potatoe", [], ["potatos", "potato"], [])[0] == "potatos"
+    assert correct("potatoe", ["potato"], ["potatos", "potato"], [])[0] == "potato"
 
 
 def test_the_same_sound_is_spelled_the_same() -> None:

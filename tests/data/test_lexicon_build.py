@@ -63,6 +63,31 @@ def test_verbs_are_not_read_as_nouns() -> None:
     assert pairs("swording", built) == []
 
 
+def test_only_the_senses_that_are_meant_count() -> None:
+    built = builder()
+    net = built.net
+    for synset, word, file, above in (
+        ("n30", "person", "03", "@ n1"), ("n31", "wasp", "18", "@ n30"),
+        ("n32", "wasp", "05", "@ n17"), ("n33", "mellon", "18", "@i n30"),
+        ("n34", "sweater", "06", "@ n18"),
+        ("n35", "sweater", "18", "@ n30"), ("n36", "turtle", "06", "@ n18"),
+        ("n37", "turtle", "05", "@ n2"), ("n38", "turtleneck", "06", "@ n36"),
+        ("n39", "terrapin", "05", "@ n37"),
+    ):  # fmt: skip
+        net.words[synset], net.files[synset] = [word], file
+        net.links[synset] = [(above.split()[0], above.split()[1])]
+        net.senses.setdefault(word, []).append(synset)
+        net.tagged[word, "n"] = 1
+    net.proper.add(("wasp", "n31"))
+    names, groups = [*NAMES, "person", "turtle"], {"turtle": "animals & nature"}
+    built = EnglishBuilder(net, names, {}, {"a"}, {}, groups)
+    assert pairs("wasp", built) == [("cat", "kind of")]
+    assert pairs("mellon", built) == []
+    assert pairs("sweater", built) == [("couch", "kind of")]
+    assert pairs("terrapin", built)[0] == ("turtle", "kind of")
+    assert pairs("turtleneck", built) == [("couch", "kind of")]
+
+
 def test_keywords_of_few_come_first() -> None:
     ranked = rank_keywords([{"dog": ["pet", "bark"], "cat face": ["pet", "a", "b", "c"]}])
     assert ranked["pet"] == ["dog", "cat face"]

@@ -50,6 +50,7 @@ PROMPTS = [
     "una manzana roja y un taxi amarillo", "un gato rosa", "una rosa", "le chien", "t-shirt vert",
     "ein weißer Hund mit rotem Hut", "зелёный кот", "红色的汽车", "une maison, rouge", "猫x犬",
     "arc-en-ciel", "un Hors-bord rouge", "chauve-souris-", "porte-clés", "山体滑坡",
+    "calender", "potatoe", "wasp", "cardigan", "mellon",
 ]  # fmt: skip
 
 
@@ -112,12 +113,13 @@ def test_spelling_costs_are_the_same(words: list[str]) -> None:
       const { correct, editDistance, sound } = await load("spelling");
       const [first] = data;
       return data.map((word) => [sound(word), editDistance(first, word),
-        correct(word, data.slice(0, 9), data.slice(9).filter((one) => one !== word))]);
+        correct(word, data.slice(0, 4), data.slice(0, 9),
+          data.slice(9).filter((one) => one !== word))]);
     """
     found = run_module(body, words)
     for word, (said, distance, (right, least)) in zip(words, found, strict=True):
         others = [one for one in words[9:] if one != word]
-        wanted = correct(word, words[:9], others)
+        wanted = correct(word, words[:4], words[:9], others)
         assert said == sound(word)
         assert distance == pytest.approx(edit_distance(words[0], word))
         assert right == wanted[0]

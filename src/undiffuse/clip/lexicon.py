@@ -108,6 +108,11 @@ class Lexicon:
         return self._lines("names")
 
     @cached_property
+    def named(self) -> frozenset[str]:
+        """The words of the names."""
+        return frozenset(word for name in self.names for word in name.split())
+
+    @cached_property
     def common(self) -> list[str]:
         """Common words that are not known but have a candidate, for spelling correction."""
         return self._lines("common")

@@ -14,6 +14,7 @@ from undiffuse.clip.spelling import correct
 
 MAX_RUN = 12  # characters of a word in a text without spaces
 UNSURE = ("keyword", "related", "part", "example")  # reasons for another thing than is meant
+SPELLING = "spelling"
 COLOR_BEHIND = ("fr", "es", "it", "pt")  # the noun
 Span = tuple[int, int]  # from a character of a text to the one after the last
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -212,12 +213,26 @@ class _Prompt:
         if named and not self._in_english and self.lexicon.is_rare(word):
             return _change_to(word, self._best(named))  # "mariposa": a lily, or a butterfly
         if found := self.lexicon.english(word):
-            return _change_to(word, found)
+            return self._misspelled(word, found) or _change_to(word, found)
         if change := self._singular(word):
             return change
         if self.lexicon.is_english(word):
             return None  # a correct word without a picture: a verb, an idea
         return self._not_english(word, foreign)
+
+    def _correct(self, word: str) -> tuple[str, float]:
+        return correct(word, self.lexicon.named, self.lexicon.known, self.lexicon.common)
+
+    def _misspelled(self, word: str, found: list[Candidate]) -> Change | None:
+        """A word of a name, for a rare word that it is likelier meant: "calender", a machine, is a
+        calendar."""
+        if found[0].reason not in UNSURE or not self.lexicon.is_rare(word):
+            return None
+        right, distance = self._correct(word)
+        if distance > 1.0 or right not in self.lexicon.named:
+            return None
+        others = (one.text for one in self.lexicon.english(right))
+        return Change(word, right, SPELLING, "en", tuple(others))
 
     def _singular(self, word: str) -> Change | None:
         for ending, replacement in _ENDINGS:
@@ -236,7 +251,7 @@ class _Prompt:
         foreign = {k: found for k, found in foreign.items() if found[0].reason in good}
         if foreign and not self._in_english:
             return _change_to(word, self._best(foreign))
-        right, distance = correct(word, self.lexicon.known, self.lexicon.common)
+        right, distance = self._correct(word)
         # In an English prompt "teh" is "the" and not Indonesian tea, but "hund" is a dog.
         if foreign and not (right and len(word) < 5):
             return _change_to(word, self._best(foreign))
@@ -249,8 +264,8 @@ class _Prompt:
             return None
         found = self.lexicon.english(right)
         if right in self.lexicon.known:
-            return Change(word, right, "spelling", "en", tuple(one.text for one in found))
-        return _change_to(word, found, "spelling") if found else None
+            return Change(word, right, SPELLING, "en", tuple(one.text for one in found))
+        return _change_to(word, found, SPELLING) if found else None
 
     def _inflected(self, word: str) -> tuple[float, Change | None]:
         """The reading of the word of another language that differs the least, at its end; and how

@@ -15,6 +15,7 @@ _SOUNDS = tuple(
 SWAP = 0.8  # cost of two neighboring letters in the wrong order; other mistakes cost 1
 FIRST_LETTER = 0.3  # added if the first letter differs, which is rarely mistyped
 ANAGRAM = 1.2  # largest distance of words with the same letters
+UNNAMED = 0.15  # added for a word of no name: "potatoe" is "potato", and not "potatos"
 RARE = 0.3  # added for a word that the model does not know itself
 EXTRA = 0.1  # added per letter that the word has too many: letters are left out more often
 
@@ -47,14 +48,17 @@ def largest_distance(word: str) -> float:
     return 1.0 if len(word) < 5 else 1.5 if len(word) < 8 else 2.0
 
 
-def correct(word: str, known: Iterable[str], common: Iterable[str]) -> tuple[str, float]:
+def correct(
+    word: str, named: Iterable[str], known: Iterable[str], common: Iterable[str]
+) -> tuple[str, float]:
     """The nearest word and its distance, the mean of the distances of the letters and the sounds.
 
-    ("", inf) if none is near enough. A known word is preferred to one that is only common.
+    ("", inf) if none is near enough. A word of a name is preferred to one that is only known, and
+    this to one that is only common.
     """
     letters, said, limit = set(word), sound(word), largest_distance(word)
     best, least = "", float("inf")
-    for words, extra in ((known, 0.0), (common, RARE)):
+    for words, extra in ((named, 0.0), (known, UNNAMED), (common, RARE)):
         for other in words:
             if (
                 abs(len(other) - len(word)) > 2 or len(other) < 3

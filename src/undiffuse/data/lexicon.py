@@ -67,7 +67,8 @@ def build(
     tables = [english, read_emojibase_words(packages), read_emojilib(packages)]
     own = {r["name"]: r["keywords"] for r in plain}
     keywords = rank_keywords([own, *(_by_name(table, codes) for table in tables)])
-    builder = EnglishBuilder(net, own.keys() | set(COLORS), keywords, known, similar or {})
+    groups = {r["name"]: r["group"] for r in plain}
+    builder = EnglishBuilder(net, own.keys() | set(COLORS), keywords, known, similar or {}, groups)
     words = {line.strip() for line in read_text(dictionary).splitlines()}
     words = {word.lower() for word in words if word.islower() or word.istitle()}  # no acronyms
     everyday = {line.strip() for line in read_text(common).splitlines()}

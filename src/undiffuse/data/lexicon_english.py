@@ -11,6 +11,10 @@ from undiffuse.data.wordnet import CONCRETE, HYPERNYM, SIMILAR, WHOLE, WordNet
 MAX_CANDIDATES = 5
 MAX_SENSES = 3  # of a word; rarer ones are hardly meant
 PERSON = "18"  # WordNet's lexicographer file
+# Group of an emoji -> the lexicographer files of what it shows: a turtle is no sweater.
+FILES = {
+    "animals & nature": ("05", "13", "17", "19", "20"), "food & drink": ("05", "06", "13", "20"),
+}  # fmt: skip
 # The scores below were chosen on words that emojilib's people gave to emoji (docs/log).
 SENSE_DISCOUNT = 0.6  # of a sense, relative to the next more common one
 STEPS_UP = (1.0, 0.8, 0.65, 0.5)  # score of a name 0, 1, 2, 3 steps up: a synonym, a kind of it
@@ -31,6 +35,7 @@ class EnglishBuilder:
     keywords  word -> the names whose pictures have it as a keyword, the most fitting first.
     known     words that the model's captions hold.
     similar   word -> cosines with the names nearest to it, by sentence encoders.
+    groups    name -> the group of its emoji.
     """
 
     net: WordNet
@@ -38,13 +43,21 @@ class EnglishBuilder:
     keywords: Mapping[str, Sequence[str]]
     known: Collection[str]
     similar: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def senses(self, word: str) -> list[str]:
+        """The noun senses of a word in lower case, most common first: not WASP for "wasp"."""
+        found = self.net.nouns(word)
+        return [one for one in found if (word, one) not in self.net.proper] or found
 
     @cached_property
     def named(self) -> dict[str, list[tuple[float, str]]]:
         """Synset -> (weight, name) of the names that mean it."""
         found = defaultdict(list)
         for name in sorted(self.names):
-            for rank, synset in enumerate(self.net.nouns(name)[:2]):
+            senses, files = self.senses(name), FILES.get(self.groups.get(name, ""), ())
+            shown = [synset for synset in senses if self.net.files[synset] in files]
+            for rank, synset in enumerate((shown or senses)[:2]):
                 found[synset].append((SENSE_DISCOUNT**rank, name))
         return found
 
@@ -79,12 +92,18 @@ class EnglishBuilder:
         listed = self.keywords.get(word, ())
         for place, name in enumerate(listed):
             add(name, KEYWORD / len(listed) ** KEYWORD_POWER * 0.97**place, "keyword")
-        if self._is_noun(word):
-            concrete = self.net.files[self.net.nouns(word)[0]] in CONCRETE
-            for rank, synset in enumerate(self.net.nouns(word)[:MAX_SENSES]):
+        senses = self.senses(word) if self._is_noun(word) else []
+        if senses:
+            first = self.net.files[senses[0]]
+            concrete = first in CONCRETE
+            for rank, synset in enumerate(senses[:MAX_SENSES]):
+                if first != PERSON == self.net.files[synset]:
+                    continue  # "sweater": hardly one who sweats
                 for name, (score, reason) in self.near.get(synset, {}).items():
                     # The rarer senses of an idea are no things either: "tier", one who ties.
-                    if rank == 0 or concrete or reason == "synonym":
+                    # "Mellon" is no kind of person that could be drawn.
+                    named = first == PERSON and bool(self.net.linked(synset, ("@i",)))
+                    if reason == "synonym" or ((rank == 0 or concrete) and not named):
                         add(name, score * SENSE_DISCOUNT**rank, reason)
         for name, cosine in self.similar.get(word, {}).items():
             bonus = COSINE_WEIGHT * max(cosine - NO_COSINE, 0.0)

@@ -27,6 +27,7 @@ class WordNet:
     glosses    synset -> its definition, without examples.
     files      synset -> number of its lexicographer file; see `CONCRETE`.
     irregular  irregular plural of a noun -> its singulars.
+    proper     (word, synset) where the word is written with capitals: a person, a place, WASP.
     """
 
     words: dict[str, list[str]] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class WordNet:
     glosses: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     irregular: dict[str, list[str]] = field(default_factory=dict)
+    proper: set[tuple[str, str]] = field(default_factory=set)
 
     def nouns(self, word: str) -> list[str]:
         """The noun senses of a word, most common first."""
@@ -91,7 +93,9 @@ def _read_synset(net: WordNet, letter: str, line: str) -> None:
     fields = data.split()
     synset, count = letter + fields[0], int(fields[3], 16)
     words = fields[4 : 4 + 2 * count : 2]
-    net.words[synset] = [word.partition("(")[0].replace("_", " ").lower() for word in words]
+    plain = [word.partition("(")[0].replace("_", " ") for word in words]
+    net.words[synset] = [word.lower() for word in plain]
+    net.proper.update((word.lower(), synset) for word in plain if not word.islower())
     net.files[synset] = fields[1]
     net.glosses[synset] = gloss.partition('; "')[0].strip()
     start = 5 + 2 * count

@@ -81,7 +81,8 @@ export class Lexicon {
   static async read(buffer, languages) {
     const lexicon = new Lexicon(readTensors(buffer), languages);
     const [known, names] = await Promise.all(["known", "names"].map((one) => lexicon.lines(one)));
-    Object.assign(lexicon, { known: new Set(known), names });
+    const named = new Set(names.flatMap((name) => name.split(" ")));
+    Object.assign(lexicon, { known: new Set(known), names, named });
     return lexicon;
   }
 

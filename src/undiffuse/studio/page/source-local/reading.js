@@ -190,11 +190,24 @@ class PromptReading {
       return changeTo(word, this.best(named)); // "mariposa": a lily, or a butterfly
     }
     const found = lexicon.english(word);
-    if (found.length) return changeTo(word, found);
+    if (found.length) return this.misspelled(word, found) ?? changeTo(word, found);
     const singular = this.singular(word);
     if (singular) return singular;
     // A correct word without a picture: a verb, an idea.
     return lexicon.isEnglish(word) ? null : this.notEnglish(word, foreign);
+  }
+
+  correct(word) {
+    const { named, known, common } = this.lexicon;
+    return correct(word, named, known, common);
+  }
+
+  // A word of a name, for a rare word that it is likelier meant; null for others.
+  misspelled(word, [{ reason }]) {
+    if (!UNSURE.includes(reason) || !this.lexicon.isRare(word)) return null;
+    const [right, distance] = this.correct(word);
+    if (distance > 1 || !this.lexicon.named.has(right)) return null;
+    return { word, text: right, reason: "spelling", language: "en" };
   }
 
   singular(word) {
@@ -215,7 +228,7 @@ class PromptReading {
     const good = [...NAMED, ...(code ? [] : ["keyword"])];
     const foreign = new Map([...every].filter(([, found]) => good.includes(found[0].reason)));
     if (foreign.size && !this.inEnglish) return changeTo(word, this.best(foreign));
-    const [right, distance] = correct(word, lexicon.known, lexicon.common);
+    const [right, distance] = this.correct(word);
     // In an English prompt "teh" is "the" and not Indonesian tea, but "hund" is a dog.
     if (foreign.size && !(right && word.length < 5)) return changeTo(word, this.best(foreign));
     const [differ, change] = this.inEnglish ? [Infinity, null] : this.inflected(word);

@@ -8,7 +8,7 @@ const SOUNDS = [
   [/x/g, "ks"], [/c(?=[eiy])/g, "s"], [/c(?!h)/g, "k"], [/z/g, "s"], [/y/g, "i"],
   [/gh(?=t|$)/g, ""], [/ou|oo|ue|ew/g, "u"], [/ee|ea|ie|ei/g, "i"], [/(.)\1+/gu, "$1"],
 ];
-const [SWAP, FIRST_LETTER, ANAGRAM, RARE, EXTRA] = [0.8, 0.3, 1.2, 0.3, 0.1];
+const [SWAP, FIRST_LETTER, ANAGRAM, UNNAMED, RARE, EXTRA] = [0.8, 0.3, 1.2, 0.15, 0.3, 0.1];
 
 export const sound = (word) =>
   SOUNDS.reduce((text, [pattern, to]) => text.replace(pattern, to), word);
@@ -45,10 +45,10 @@ function differingLetters(letters, other) {
 }
 
 // The nearest word and its distance; ["", Infinity] if none is near enough.
-export function correct(word, known, common) {
+export function correct(word, named, known, common) {
   const [letters, said, limit] = [new Set(word), sound(word), largestDistance(word)];
   let best = [Infinity, ""];
-  for (const [words, extra] of [[known, 0], [common, RARE]]) {
+  for (const [words, extra] of [[named, 0], [known, UNNAMED], [common, RARE]]) {
     for (const other of words) {
       if (Math.abs(other.length - word.length) > 2 || other.length < 3
         || differingLetters(letters, other) > 4) continue;
