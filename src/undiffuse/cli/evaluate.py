@@ -45,7 +45,7 @@ SYNONYMS = Path("datasets/synonyms.json")
 FINE_TUNED_ON = click.option(
     "--fine-tuned-on", type=PATH,
     help="Prepared data set that the model was trained on as well. What it trains on is not held "
-    "out; what it holds out are the real pictures, which the judge does not see either.",
+    "out; what it holds out tells which distance from training pictures is usual.",
 )  # fmt: skip
 
 

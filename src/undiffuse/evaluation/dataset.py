@@ -13,7 +13,7 @@ from undiffuse.data.composites import ACCESSORIES, put_on, shows_head
 from undiffuse.data.emoji_names import FLAGS
 from undiffuse.data.picture_set import PictureSet, Rows, read_samples, to_rgb_chw
 from undiffuse.data.shards import Sample
-from undiffuse.data.split import HELD_OUT_PAIR, TRAIN, unit_hash
+from undiffuse.data.split import HELD_OUT_CONCEPT, HELD_OUT_PAIR, TRAIN, unit_hash
 from undiffuse.errors import UserError
 
 FINE_TUNED, KEPT_OUT = "fine-tuned", "kept out"  # keys of a record
@@ -35,7 +35,7 @@ def is_fine_tuned(record: dict) -> bool:
 
 
 def is_kept_out(record: dict) -> bool:
-    """Whether neither the fine-tuning nor the judge saw the picture."""
+    """Whether the fine-tuning held the picture out, see `EvaluationData.also_trained_on`."""
     return bool(record.get(KEPT_OUT))
 
 
@@ -69,8 +69,8 @@ class EvaluationData:
 
     def also_trained_on(self, records: Iterable[dict]) -> "EvaluationData":
         """The data set of a model that was fine-tuned on other pictures: marks the emoji that those
-        records train on, and the emoji that they hold out, on which the judge is not trained
-        either (`judge_split`).
+        records train on, which are no held-out ones of the model, but still of the judge; and the
+        emoji that they hold out.
         """
         found: dict[str, set[tuple[str, str]]] = {TRAIN: set(), HELD_OUT_PAIR: set()}
         for record in records:
@@ -122,30 +122,23 @@ class EvaluationData:
         return np.array([row for row in rows if not is_kept_out(records[row])], np.int64)
 
     @cached_property
-    def real_rows(self) -> Rows:
-        """The plain emoji that serve as real pictures: those that are kept out, or the held-out
-        pairs if none is. Those that the model was never trained on come last.
+    def new_rows(self) -> Rows:
+        """The plain emoji that are in no training set at hand: those that the fine-tuning holds
+        out, otherwise those that are held out of the training.
         """
+        records = self.pictures.records
         kept = self.pictures.rows(lambda record: is_plain(record) and is_kept_out(record))
-        if not len(kept):
-            return self.plain_rows(HELD_OUT_PAIR)
-        new = np.array([self.pictures.records[row]["split"] == HELD_OUT_PAIR for row in kept])
-        return np.concatenate([kept[~new], kept[new]])
+        held = self.plain_rows(HELD_OUT_PAIR, HELD_OUT_CONCEPT)
+        return kept if len(kept) else held[[not is_fine_tuned(records[row]) for row in held]]
 
     def held_out_pairs(self, count: int) -> Rows:
-        """One (concept, style) pair per name of `real_rows`, `count` of them by hash, but first
-        those that the model was never trained on.
-        """
-        rows, records = self.real_rows, self.pictures.records
+        """One held-out (concept, style) pair per name, the first `count` by hash."""
+        rows = self.plain_rows(HELD_OUT_PAIR)
         if not len(rows):
             raise UserError("the data set has no held-out pair: build it with undiffuse data emoji")
         by_name = dict(zip(self.column(rows, "name"), rows, strict=True))
-
-        def place(name: str) -> tuple[bool, float]:
-            seen = records[by_name[name]]["split"] != HELD_OUT_PAIR
-            return seen, unit_hash("judged name", name)
-
-        return np.array([by_name[name] for name in sorted(by_name, key=place)[:count]], np.int64)
+        order = sorted(by_name, key=lambda name: unit_hash("judged name", name))
+        return np.array([by_name[name] for name in order[:count]], np.int64)
 
     def training_row_by_name(self, salt: str) -> dict[str, int]:
         """Name -> a plain training picture of it, in a style chosen by hash."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from undiffuse.data.composites import remove_colors
 from undiffuse.data.picture_set import Rows
-from undiffuse.data.split import HELD_OUT_CONCEPT, HELD_OUT_PAIR, unit_hash
+from undiffuse.data.split import unit_hash
 from undiffuse.errors import UserError
 from undiffuse.evaluation import color_probe, image_quality
 from undiffuse.evaluation.color_probe import ColorPrompt, color_prompts
@@ -103,10 +103,7 @@ def evaluate_names(judge: Judge, samples: Samples, seed: int) -> Iterator[Metric
 def evaluate_pairs(judge: Judge, samples: Samples, seed: int) -> Iterator[Metric]:
     """The same for held-out pairs, where the style must be right too, and the style alone."""
     records = judge.data.pictures.records
-    held = np.array([
-        records[row]["split"] == HELD_OUT_PAIR and not is_fine_tuned(records[row])
-        for row in samples.pairs
-    ])  # fmt: skip
+    held = np.array([not is_fine_tuned(records[row]) for row in samples.pairs])
     if not held.any():
         return
     drawn, real = (one[held] for one in _name_ranks(judge, samples, samples.styled))
@@ -239,8 +236,7 @@ def evaluate_copies(judge: Judge, samples: Samples, seed: int) -> Iterator[Metri
     The thresholds come from one half of the real held-out pictures; the other half is the floor.
     """
     data, index, keys = judge.data, judge.training_index, judge.data.pictures.keys
-    real = [*data.real_rows, *data.plain_rows(HELD_OUT_CONCEPT)]
-    rows = np.array([r for r in real if not is_fine_tuned(data.pictures.records[r])], np.int64)
+    rows = data.new_rows
     half = np.array([unit_hash("calibrate", keys[row]) < 0.5 for row in rows])
     if half.all() or not half.any():
         raise UserError("the data set has too few held-out pictures to calibrate copies with")
