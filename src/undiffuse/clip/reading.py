@@ -1,7 +1,7 @@
 """Reads a prompt with a lexicon: words that no caption holds become the nearest known ones."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -10,14 +10,13 @@ from os.path import commonprefix
 
 from undiffuse.clip.lexicon import COLOR, FUNCTION, NAMED, STRONG, Candidate, Lexicon
 from undiffuse.clip.prompt_language import MAX_PHRASE, PromptLanguage, is_unspaced
+from undiffuse.clip.prompt_tokens import Token, join_hyphenated, split_unspaced, tokens_of
 from undiffuse.clip.spelling import correct
 
-MAX_RUN = 12  # characters of a word in a text without spaces
 UNSURE = ("keyword", "related", "part", "example")  # reasons for another thing than is meant
 SPELLING = "spelling"
 COLOR_BEHIND = ("fr", "es", "it", "pt")  # the noun
 Span = tuple[int, int]  # from a character of a text to the one after the last
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _HIRAGANA = re.compile(r"[\u3040-\u309f]+")
 _JOINED = re.compile(r"[ -]*")  # what may lie between the words of a phrase
 _ENDINGS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
@@ -46,13 +45,6 @@ class Reading:
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Token:
-    start: int
-    end: int
-    text: str  # in lower case
-
-
 class Reader:
     """Reads prompts with one lexicon. The same prompt is always read the same."""
 
@@ -67,65 +59,23 @@ class Reader:
         stripes" must not become "zebra - zebra".
         keep: parts of the text that stay as they are.
         """
-        tokens = [_Token(m.start(), m.end(), _plain(m[0])) for m in _WORD.finditer(text)]
-        tokens = [one for one in tokens
+        tokens = [one for one in tokens_of(text)
                   if not any(start <= one.start < end for start, end in keep)]  # fmt: skip
         if all(self._is_known(token.text) for token in tokens):
             return Reading(text)
-        tokens = [part for one in self._hyphenated(text, tokens) for part in self._split(one)]
+        whole = join_hyphenated(text, tokens, self.lexicon)
+        tokens = [part for one in whole for part in split_unspaced(one, self.lexicon)]
         return _Prompt(self.lexicon, text, tokens, sure).read()
 
     def _is_known(self, word: str) -> bool:
         known = self.lexicon.known
         return word in known or word.removesuffix("'s") in known
 
-    def _hyphenated(self, text: str, tokens: Sequence[_Token]) -> Iterator[_Token]:
-        """The tokens, those of a word with hyphens that is in the lexicon as one: "arc-en-ciel"."""
-        at = 0
-        while at < len(tokens):
-            for count in range(min(MAX_PHRASE, len(tokens) - at), 0, -1):
-                start, end = tokens[at].start, tokens[at + count - 1].end
-                word = "-".join(token.text for token in tokens[at : at + count])
-                if count == 1 or (_plain(text[start:end]) == word and self._is_listed(word)):
-                    yield _Token(start, end, word)
-                    at += count
-                    break
-
-    def _is_listed(self, word: str) -> bool:
-        return bool(self.lexicon.english(word) or self.lexicon.other_languages(word))
-
-    def _split(self, token: _Token) -> Iterator[_Token]:
-        """The words of a token; several in a script without spaces, by longest match."""
-        if not is_unspaced(token.text):
-            yield token
-            return
-        start = 0
-        while start < len(token.text):
-            ends = range(min(start + MAX_RUN, len(token.text)), start, -1)
-            found = (end for end in ends if self._is_run(token.text, start, end))
-            end = next(found, start + 1)
-            yield _Token(token.start + start, token.start + end, token.text[start:end])
-            start = end
-
-    def _is_run(self, text: str, start: int, end: int) -> bool:
-        """Whether some characters are a word. A single one may be part of a word that is not in the
-        lexicon: it must be more than a keyword, or stand alone."""
-        found = self.lexicon.other_languages(text[start:end])
-        return bool(found) and (
-            end - start > 1
-            or len(text) == 1
-            or any(one.reason in STRONG for listed in found.values() for one in listed[:1])
-        )
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("’", "'")
-
 
 class _Prompt:
     """One prompt that has an unknown word."""
 
-    def __init__(self, lexicon: Lexicon, text: str, tokens: list[_Token], sure: bool) -> None:
+    def __init__(self, lexicon: Lexicon, text: str, tokens: list[Token], sure: bool) -> None:
         self.lexicon, self.text, self.tokens, self.sure = lexicon, text, tokens, sure
         self._language = PromptLanguage(lexicon, tuple(token.text for token in tokens))
 
