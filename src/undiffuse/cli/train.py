@@ -120,12 +120,7 @@ def clip(
     )
     from undiffuse.training.text_distillation import TextBatches
 
-    if text_steps and not words:
-        raise UserError("--text-steps needs --words: the file from `undiffuse data words`")
-    if grow and not start_weights:
-        raise UserError("--grow needs --start-weights: the network to add blocks to")
-    if text_steps and start_weights:
-        raise UserError("--text-steps and --start-weights exclude each other: give one of them")
+    _check_clip_options(words, text_steps, start_weights, grow)
     chosen = start(device)
     everything = read_pictures(data)
     if preset == "judge":
@@ -135,9 +130,9 @@ def clip(
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
     config, encoder = STAGE_PRESETS[preset]["clip"], None
     if start_weights:
+        found = from_dict(ClipConfig, read_weights(start_weights, "clip").meta["config"])
         depths = {"image_depth": config.image_depth, "text_depth": config.text_depth}
-        config = from_dict(ClipConfig, read_weights(start_weights, "clip").meta["config"])
-        config = replace(config, **depths) if grow else config
+        config = replace(found, **depths) if grow else found
     if table and texts and text_steps:
         alone = replace(options, out=out / TEXT, steps=text_steps, batch=TEXT_ONLY_BATCH)
         first = text_stage(train_rows(everything), table, texts, config, alone)
@@ -147,6 +142,17 @@ def clip(
         everything, config, options, composite_share, table, texts, start_weights, encoder
     )
     run_stage(stage, tensorboard)
+
+
+def _check_clip_options(
+    words: Path | None, text_steps: int, start_weights: Path | None, grow: bool
+) -> None:
+    if text_steps and not words:
+        raise UserError("--text-steps needs --words: the file from `undiffuse data words`")
+    if grow and not start_weights:
+        raise UserError("--grow needs --start-weights: the network to add blocks to")
+    if text_steps and start_weights:
+        raise UserError("--text-steps and --start-weights exclude each other: give one of them")
 
 
 @command.command()
