@@ -138,7 +138,7 @@ def with_large_decoder(codec: CodecConfig) -> CodecConfig:
     return replace(
         codec, flat=0.0, image_size=4 * codec.image_size, image_channels=4,
         input_size=codec.image_size, input_channels=codec.image_channels,
-        decoder_widths=(56,),
+        decoder_widths=(48,),
     )  # fmt: skip
 
 

@@ -156,3 +156,13 @@ def test_a_grown_decoder_begins_with_an_opaque_enlarged_picture(tmp_path: Path) 
     assert (decoded[:, 3] == 1).all()
     trained = {name for name, one in large.named_parameters() if one.requires_grad}
     assert {name.split(".")[1] for name in trained} == {"details"}
+
+
+def test_what_is_nearly_empty_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = Codec(with_large_decoder(CODEC)).eval()
+    alpha = torch.tensor([-0.96, 0.0, 0.96, 1.2])  # at 5, 128, 250 and 255 of 255
+    raw = torch.cat([torch.full((1, 3, 1, 4), -0.95), alpha.view(1, 1, 1, 4)], 1)
+    monkeypatch.setattr(large, "decode_unfiltered", lambda latents: raw)
+    pixels = large.decode(torch.zeros(0))
+    assert pixels[0, 3, 0].tolist() == [-1, 0, 1, 1]
+    torch.testing.assert_close(pixels[0, 0, 0], torch.tensor([-1, -0.95, -0.95, -0.95]))

@@ -22,6 +22,9 @@ from undiffuse.networks.layers import (
 )
 
 SHUFFLE = 4  # a large decoder's last enlargement
+# Of alpha in [-1, 1], by a decoder with transparency: errors of up to 6 of 255 in what is empty or
+# opaque would be stored, and seen on other grounds.
+ALPHA_GAIN = 1.05
 
 
 class Codec(nn.Module):
@@ -69,11 +72,11 @@ class Codec(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents `(B, C, S, S)` -> pixels `(B, C, H, W)`: smoothed by the bilateral filter, or
-        from a large decoder clamped to [-1, 1].
+        from a large decoder clamped to [-1, 1], alpha multiplied by `ALPHA_GAIN` before.
         """
         pixels = self.decode_unfiltered(latents)
         if self.config.decoder_widths:
-            return pixels.clamp(-1.0, 1.0)
+            return _with_firm_alpha(pixels).clamp(-1.0, 1.0)
         return bilateral_filter(pixels, self.config.flat) if self.config.flat > 0.0 else pixels
 
     def decode_unfiltered(self, latents: Tensor) -> Tensor:
@@ -124,6 +127,13 @@ class GrownDecoder(nn.Module):
             features = layer(features)
         color = F.pixel_shuffle(last(coarser[-1](features)), self.patch)
         return torch.cat([color, self.details(features)], 1)
+
+
+def _with_firm_alpha(pixels: Tensor) -> Tensor:
+    if pixels.shape[1] != 4:
+        return pixels
+    color, alpha = pixels.split([3, 1], 1)
+    return limit_by_alpha(torch.cat([color, ALPHA_GAIN * alpha], 1))
 
 
 def limit_by_alpha(pixels: Tensor) -> Tensor:
