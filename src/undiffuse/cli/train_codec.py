@@ -47,11 +47,6 @@ from undiffuse.errors import UserError
     cls=RenamedOption, old="--sharp", help="Weight of the loss against soft edges.",
 )  # fmt: skip
 @click.option(
-    "--critic-share", type=FiniteFloat(0, 10), default=0.0, show_default=True,
-    help="Train a critic of patches beside the decoder. Its gradient gets so many times the length "
-    "of the other losses' gradient.",
-)  # fmt: skip
-@click.option(
     "--latents", type=click.Choice(list(LARGE_CODECS)),
     help="Train a codec for RGBA at 256 pixels with latents of this shape. Default: the codec for "
     "RGB at 64 pixels.",
@@ -76,7 +71,6 @@ def command(
     start_decoder: Path | None,
     enlarge: bool,
     sharpness_weight: float,
-    critic_share: float,
     latents: str | None,
     sampled_by: Path | None,
     sampled_count: int,
@@ -111,7 +105,5 @@ def command(
             pictures, sampled_by, cache, sampled_count, say, chosen, follow=follower()
         )  # fmt: skip
     options = StageOptions(out, steps, batch, compiled, threads, chosen)
-    stage = codec_stage(
-        everything, config, options, start_decoder, sharpness_weight, sampled, critic_share
-    )
+    stage = codec_stage(everything, config, options, start_decoder, sharpness_weight, sampled)
     run_stage(stage, tensorboard)

@@ -18,7 +18,6 @@ from undiffuse.networks.codec import Codec
 from undiffuse.training.augment import apply_affine, random_matrices, random_shifts, to_float
 from undiffuse.training.batches import MixedSampler
 from undiffuse.training.codec_mix import LargeMix, tint
-from undiffuse.training.critic import balanced, critic_losses
 from undiffuse.training.decoder_finetune import SampledLatents
 from undiffuse.training.devices import CPU, Batch, PictureTable, to_device
 from undiffuse.training.distributed import count, mean, part, weight
@@ -81,10 +80,8 @@ class CodecRecipe:
     """Builds batches and computes the loss of step k.
 
     `sharpness_weight`: of `sharpness_loss`. `sampled`: latents of the denoiser; they replace
-    `SAMPLED_SHARE` of the encoded ones. `critic_share`: see `balanced`; the critic is a part of
-    the model, so that the run trains and saves it. A codec with a large decoder also learns scenes
-    and tinted pictures, and its pictures are shifted only, because rotation would soften their
-    edges.
+    `SAMPLED_SHARE` of the encoded ones. A codec with a large decoder also learns scenes and tinted
+    pictures, and its pictures are shifted only, because rotation would soften their edges.
     """
 
     def __init__(
@@ -96,10 +93,7 @@ class CodecRecipe:
         sharpness_weight: float = 0.0,
         sampled: SampledLatents | None = None,
         device: torch.device = CPU,
-        critic_share: float = 0.0,
     ) -> None:
-        self.critic_share = critic_share
-        self.critic: Any = model.critic if critic_share else None
         self.pictures = PictureTable(pictures.pictures, device)
         self.sampler = MixedSampler(pictures)
         self.sharpness_weight, self.sampled, self.device = sharpness_weight, sampled, device
@@ -159,16 +153,11 @@ class CodecRecipe:
         composited = self.mix is not None and pixels.shape[1] == 4
         grounds = batch["grounds"][: len(pixels)] if composited else None
         loss = self.pixel_loss(decoded, pixels, grounds, self.sharpness_weight)
-        losses = {}
-        if self.critic is not None:
-            with autocast(self.device.type):
-                losses["critic"], fooled = critic_losses(self.critic, decoded, pixels)
-            loss = balanced(loss, fooled, decoded, self.critic_share) + losses["critic"]
         error = (decoded.detach().clamp(-1, 1) - pixels).square().mean()
         if count() > 1:
             share = weight(len(pixels), self.batch)
             loss, error = share * loss, mean(share * error)
-        return {"loss": loss, "psnr": 10 * torch.log10(4.0 / error), **losses}
+        return {"loss": loss, "psnr": 10 * torch.log10(4.0 / error)}
 
 
 def latent_shape(config: CodecConfig) -> tuple[int, int, int]:

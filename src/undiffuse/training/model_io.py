@@ -25,7 +25,6 @@ from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.networks.lora import merge_lora
 from undiffuse.runtime.session import FAST, weight_file
 from undiffuse.runtime.weights import Weights, read_weights, write_weights
-from undiffuse.training.critic import CRITIC
 from undiffuse.training.devices import CPU
 from undiffuse.training.distributed import is_main
 from undiffuse.training.loop import Run
@@ -140,7 +139,7 @@ def export_weights(run: Run, kind: str, length: float = SHORT_EMA, **meta: Any) 
     tensors = {
         name: parameter.detach().float().cpu().numpy()
         for name, parameter in model.named_parameters()
-        if not name.startswith((DISTILLATION, CRITIC))  # of the losses, not of the networks
+        if not name.startswith(DISTILLATION)  # of the loss, not of CLIP
     }
     training = {"steps": run.step, "hours": run.seconds / 3600, "ema": length}
     meta = {"kind": kind, "config": to_dict(model.config), **meta, "training": training}

@@ -22,7 +22,6 @@ from undiffuse.networks.denoiser import DenoiserNetwork
 from undiffuse.networks.lora import add_lora
 from undiffuse.training.clip import ClipRecipe, TextEncoderTrainer, load_or_train_tokenizer
 from undiffuse.training.codec import CodecRecipe
-from undiffuse.training.critic import PatchCritic
 from undiffuse.training.decoder_finetune import SampledLatents
 from undiffuse.training.denoiser import NOISE_LEVEL_MEAN, DenoiserRecipe, chain_length
 from undiffuse.training.devices import CPU, Batch
@@ -213,24 +212,20 @@ def clip_stage(
 def codec_stage(
     everything: PictureSet, config: CodecConfig, options: StageOptions,
     start_decoder: Path | None = None, sharpness_weight: float = 0.0,
-    sampled: SampledLatents | None = None, critic_share: float = 0.0,
+    sampled: SampledLatents | None = None,
 ) -> Stage:  # fmt: skip
     """The codec; with `start_decoder`, the decoder of that codec alone."""
     torch.manual_seed(config.seed)
     model = Codec(config)
     start_hash = load_start_decoder(start_decoder, model) if start_decoder else ""
-    if critic_share:
-        model.critic = PatchCritic(config.image_channels)
     options.prepare(config.seed, model)
     pictures = train_rows(everything)
     recipe = CodecRecipe(
-        model, pictures, options.batch, options.compiled, sharpness_weight, sampled, options.device,
-        critic_share,
-    )  # fmt: skip
+        model, pictures, options.batch, options.compiled, sharpness_weight, sampled, options.device
+    )
     settings = {
         **to_dict(config), "batch": options.batch, "start_decoder": start_hash,
         "sharpness_weight": sharpness_weight, "sampled_by": sampled.denoiser if sampled else "",
-        **({"critic_share": critic_share} if critic_share else {}),  # as checkpoints before have it
     }  # fmt: skip
     run = options.run(
         model, recipe, config.seed, settings, learning_rate=5e-4 if start_decoder else 1.5e-3,
