@@ -49,9 +49,14 @@ def rope_table(positions: Tensor, size: int, *, base: float = 100.0) -> Tensor:
 
 
 def apply_rope(x: Tensor, table: Tensor) -> Tensor:
-    """Rotate `(B, heads, N, size)` by the angles of `rope_table`."""
+    """Rotate `(B, heads, N, size)` by the angles of `rope_table`.
+
+    Compiled in bfloat16, x * cos + cat([-second, first]) * sin has gradients that are not finite at
+    32 positions (torch 2.13, docs/log).
+    """
     first, second = x.chunk(2, dim=-1)
-    return x * table[0] + torch.cat([-second, first], dim=-1) * table[1]
+    (cos, _), (sin, _) = (one.chunk(2, dim=-1) for one in table)  # both halves are equal
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
 class RotaryAttention(nn.Module):
