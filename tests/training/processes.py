@@ -95,4 +95,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "train":
         undiffuse()
     else:
-        main(Path(sys.argv[1]), int(sys.argv[2]))
+        with tiny.in_float32():
+            main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -36,9 +36,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, lis
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     losses: dict[str, list] = {}
-    for kind in tiny.KINDS:
-        records = train(tiny.make(kind, folder / kind, STEPS))
-        losses[kind] = [{**record.losses, "gradient": record.grad_norm} for record in records]
+    with tiny.in_float32():
+        for kind in tiny.KINDS:
+            records = train(tiny.make(kind, folder / kind, STEPS))
+            losses[kind] = [{**record.losses, "gradient": record.grad_norm} for record in records]
     torch.set_num_threads(threads)
     return folder, losses
 

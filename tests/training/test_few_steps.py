@@ -1,5 +1,6 @@
 """Distillation into few steps: trajectories of the teacher, and the student's targets and loss."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def make_network(tokens: int = TOKENS) -> DenoiserNetwork:
             if not parameter.any():  # a network that gives zeros would have straight trajectories
                 parameter.normal_(std=0.05)
     return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_float32() -> Iterator[None]:
+    with tiny.in_float32():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,13 @@ As a program, `python -m tests.training.tiny KIND FOLDER STEPS` trains and saves
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from tests.sample import pictures, tokenizer
@@ -17,6 +20,7 @@ from undiffuse.config import ClipConfig, CodecConfig, DenoiserConfig, to_dict
 from undiffuse.data.teacher_table import TeacherTable, write_table
 from undiffuse.networks.codec import Codec
 from undiffuse.networks.denoiser import DenoiserNetwork
+from undiffuse.training import precision
 from undiffuse.training.clip import ClipRecipe
 from undiffuse.training.codec import CodecRecipe
 from undiffuse.training.denoiser import DenoiserRecipe
@@ -104,3 +108,13 @@ if __name__ == "__main__":
     for record in train(run):
         run.save()
         print(record.step, flush=True)
+
+
+@contextmanager
+def in_float32() -> Iterator[None]:
+    """Whatever the processor has: bfloat16 rounds each part of a batch in its own way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+        precision.choose_dtype.cache_clear()
+        yield
+    precision.choose_dtype.cache_clear()
